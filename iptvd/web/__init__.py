@@ -1,0 +1,1 @@
+"""The resource tree on the one port: a file for each face."""
