@@ -1,0 +1,259 @@
+"""
+HLS passed through: the origin's playlists with every URI replaced by a token of ours, and what the tokens stand for.
+
+A viewer's session is named in its tokens, so that each later request says whose it is; tokens survive a restart, and
+so does a session: it is taken up again by the first request that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from urllib.parse import parse_qsl, urlsplit
+from zlib import crc32
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from iptvd.delivery.hub import Hub
+from iptvd.delivery.opening import Ask, Opened, refusal
+from iptvd.delivery.session import Face, Session, Viewer
+from iptvd.errors import ProtocolError, TokenError, UpstreamError
+from iptvd.model import Channel, Outcome, Source
+from iptvd.protocols.m3u8 import MAX_BODY, Rewriting, Rewritten, Role, single_variant
+from iptvd.protocols.upstream import Upstream
+from iptvd.tokens import Grant, TokenBox
+
+#: Seconds a session lives on without a request before the target duration of its playlist is known.
+FIRST_IDLE = 30.0
+#: An idle session ends after this many target durations, but not before `LEAST_IDLE` seconds.
+IDLE_TARGETS = 3
+LEAST_IDLE = 15.0
+#: Seconds for all of a playlist.
+PLAYLIST_TIMEOUT = 15.0
+#: Bytes of playlist that are rewritten in one go; what is longer is done in slices.
+AT_ONCE = 65536
+
+
+@define(eq=False)
+class HlsSession:
+    """
+    What is remembered of a viewer of HLS.
+
+    :ivar variables: those that the multivariant playlist defined (RFC 8216bis, EXT-X-DEFINE).
+    """
+
+    session: Session
+    source: Source
+    source_name: int
+    variables: dict[str, str] = field(factory=dict)
+    idle: float = FIRST_IDLE
+    timer: IDelayedCall | None = None
+
+
+class _Gathering:
+    """A body to be had whole, up to a bound."""
+
+    def __init__(self, upstream: Upstream, limit: int) -> None:
+        self.done: Deferred[bytes] = Deferred(lambda _: upstream.stopProducing())
+        self._upstream = upstream
+        self._limit = limit
+        self._parts = bytearray()
+        upstream.attach(self)
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        if self.done.called:
+            return
+        self._parts += data
+        if len(self._parts) > self._limit:
+            self._upstream.stopProducing()
+            self.done.errback(UpstreamError(502, f"the origin's playlist is longer than {self._limit} bytes"))
+
+    def body_ended(self, error: UpstreamError | None) -> None:
+        if self.done.called:
+            return
+        if error is not None:
+            self.done.errback(error)
+        else:
+            self.done.callback(bytes(self._parts))
+
+
+def _name_of_source(index: int, provider: str) -> int:
+    """Names a source in a token: what survives a restart and a new resolution."""
+    return crc32(f"{provider}/{index}".encode())
+
+
+class HlsRelay:
+    """
+    Serves HLS channels.
+
+    :param find: gives a channel by its id, None when there is none.
+    :param sliced: see `iptvd.slices.Slicer`.
+    :param proxy_content: whether segments go through us even where the viewer could get them directly.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        tokens: TokenBox,
+        find: Callable[[int], Channel | None],
+        clock: IReactorTime,
+        sliced: Callable[[Iterator[object]], Awaitable[None]],
+        proxy_content: bool,
+    ) -> None:
+        self._hub = hub
+        self._tokens = tokens
+        self._find = find
+        self._clock = clock
+        self._sliced = sliced
+        self.proxy_content = proxy_content
+        self._sessions: dict[str, HlsSession] = {}
+
+    async def open(self, channel: Channel, viewer: Viewer) -> bytes:
+        """
+        Begin a session and give the playlist a player is to start with.
+
+        :raises LimitError: when it is not admitted.
+        :raises UpstreamError: when no source has a playlist.
+        """
+        session = self._hub.admit(channel, viewer, Face.HLS)
+        try:
+            body = await self._open(channel, session)
+        except UpstreamError as error:
+            session.end(Outcome.EXHAUSTED, error.sentence)
+            raise
+        except BaseException:
+            session.end(Outcome.VIEWER_LEFT)
+            raise
+        return body
+
+    async def _open(self, channel: Channel, session: Session) -> bytes:
+        first_error: UpstreamError | None = None
+        sources = await self._hub.sources(channel, channel.source_kind)
+        for index, (provider, source) in enumerate(sources):
+            hls = HlsSession(session, source, _name_of_source(index, provider))
+            try:
+                rewritten = await self._fetch(hls, source.url, "../content/")
+            except UpstreamError as error:
+                first_error = first_error or error
+                continue
+            if session.outcome is not None:
+                raise UpstreamError(503, session.reason or "iptvd is stopping")
+            self._keep(hls, rewritten)
+            if rewritten.multivariant:
+                return rewritten.body
+            # A media playlist is not handed over at once: what the player reloads has to say whose it is.
+            return single_variant("../content/" + self._seal(hls, source.url, Role.PLAYLIST) + ".m3u8")
+        raise first_error or UpstreamError(502, "it has no source")
+
+    async def playlist(self, token: str, query: str, viewer: Viewer) -> bytes:
+        """
+        A playlist that a token stands for, as it is now.
+
+        :param query: the request's; only delivery directives (RFC 8216bis section 6.2.5) are passed on.
+        :raises TokenError, LimitError, UpstreamError:
+        """
+        grant = self._grant(token, Role.PLAYLIST)
+        hls = await self._session_of(grant, viewer)
+        url = grant.url
+        directives = [f"{name}={value}" for name, value in parse_qsl(query) if name.startswith("_HLS_")]
+        if directives and all(directive.isprintable() for directive in directives):
+            url += ("&" if urlsplit(url).query else "?") + "&".join(directives)
+        rewritten = await self._fetch(hls, url, "")
+        self._keep(hls, rewritten)
+        return rewritten.body
+
+    async def content(self, token: str, role: Role | None, ask: Ask, viewer: Viewer) -> tuple[Session, Opened, Role]:
+        """
+        Open the segment, key or other thing that a token stands for.
+
+        :param role: what it has to be, or None for anything but a key or a playlist.
+        :raises TokenError, LimitError, UpstreamError:
+        """
+        grant = self._grant(token, role)
+        hls = await self._session_of(grant, viewer)
+        opened = await self._hub.opener.open_url(hls.source, grant.url, ask)
+        return hls.session, opened, grant.role
+
+    def _grant(self, token: str, role: Role | None) -> Grant:
+        grant = self._tokens.open(token)
+        fits = grant.role not in (Role.KEY, Role.PLAYLIST) if role is None else grant.role is role
+        if not fits:
+            raise TokenError("this address is not for what it is used for")
+        return grant
+
+    async def _session_of(self, grant: Grant, viewer: Viewer) -> HlsSession:
+        hls = self._sessions.get(grant.session)
+        if hls is None:
+            channel = self._find(grant.channel)
+            if channel is None:
+                raise UpstreamError(404, "this channel is no longer in the lineup")
+            session = self._hub.admit(channel, viewer, Face.HLS, grant.session)
+            try:
+                sources = await self._hub.sources(channel, channel.source_kind)
+            except BaseException:
+                session.end(Outcome.EXHAUSTED)
+                raise
+            names = [_name_of_source(index, provider) for index, (provider, _) in enumerate(sources)]
+            index = names.index(grant.source) if grant.source in names else 0
+            hls = self._sessions.get(grant.session) or HlsSession(session, sources[index][1], names[index])
+        if hls.session.outcome is None:
+            self._remember(hls)
+        return hls
+
+    def _keep(self, hls: HlsSession, rewritten: Rewritten) -> None:
+        hls.variables.update(rewritten.variables)
+        if rewritten.target_duration is not None:
+            hls.idle = max(LEAST_IDLE, IDLE_TARGETS * rewritten.target_duration)
+        self._remember(hls)
+
+    def _remember(self, hls: HlsSession) -> None:
+        """It was heard of now."""
+        session = hls.session
+        if session.id not in self._sessions:
+            self._sessions[session.id] = hls
+            session.at_end(self._forget)
+        if hls.timer is not None and hls.timer.active():
+            hls.timer.reset(hls.idle)
+        else:
+            hls.timer = self._clock.callLater(hls.idle, session.end, Outcome.VIEWER_LEFT)
+
+    def _forget(self, session: Session) -> None:
+        hls = self._sessions.pop(session.id, None)
+        if hls is not None and hls.timer is not None and hls.timer.active():
+            hls.timer.cancel()
+
+    async def _fetch(self, hls: HlsSession, url: str, here: str) -> Rewritten:
+        """A playlist of the origin's, rewritten; ``here`` leads from the playlist's own address to our content."""
+        upstream = await self._hub.opener.http(hls.source, url)
+        if upstream.head is not None and upstream.head.status != 200:
+            upstream.stopProducing()
+            raise refusal(upstream.head.status)
+        try:
+            body = await _Gathering(upstream, MAX_BODY).done.addTimeout(PLAYLIST_TIMEOUT, self._clock)
+        except TimeoutError:
+            raise UpstreamError(504, f"the origin's playlist took longer than {PLAYLIST_TIMEOUT:g} s") from None
+        direct = not self.proxy_content and not hls.source.headers
+
+        def mint(target: str, role: Role, extension: str) -> str:
+            if direct and role in (Role.SEGMENT, Role.INIT):
+                return target
+            token = self._seal(hls, target, role)
+            if role is Role.KEY:
+                return "../key/" + token
+            return f"{here}{token}.{extension}"
+
+        try:
+            rewriting = Rewriting(body, upstream.url, mint, hls.variables)
+            if len(body) > AT_ONCE:
+                await self._sliced(iter(rewriting))
+            else:
+                for _ in rewriting:
+                    pass
+            return rewriting.result()
+        except ProtocolError as error:
+            raise UpstreamError(502, f"the origin's playlist cannot be used: {error.sentence}") from None
+
+    def _seal(self, hls: HlsSession, url: str, role: Role) -> str:
+        session = hls.session
+        return self._tokens.seal(Grant(url, role, session.channel.id, session.id, hls.source_name))

@@ -1,0 +1,171 @@
+"""The one door: every face admits its sessions here and gets its sources here."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from os import urandom
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, playable
+from iptvd.delivery.session import Face, Session, Viewer
+from iptvd.errors import LimitError, UpstreamError
+from iptvd.log import Log
+from iptvd.model import Channel, Outcome, Source, SourceKind
+
+
+class SessionObserver(Protocol):
+    """Is told of every session, for the metrics."""
+
+    def session_started(self, session: Session) -> None:
+        """It was admitted."""
+
+    def session_ended(self, session: Session) -> None:
+        """It has its outcome."""
+
+    def session_refused(self, channel: Channel, reason: str) -> None:
+        """It was not admitted."""
+
+
+class Hub:
+    """
+    Knows who watches what.
+
+    :ivar sessions: those that have not ended, by id.
+    :ivar opener: opens what belongs to a source.
+    :param sources: gives a channel's sources, best first, each with its provider's name.
+    :param max_streams: sessions at once, 0 for no limit.
+    :param wall: seconds since the epoch.
+    """
+
+    log = Log()
+
+    def __init__(
+        self,
+        sources: Callable[[Channel], Awaitable[list[tuple[str, Source]]]],
+        opener: Opener,
+        observer: SessionObserver,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        max_streams: int,
+    ) -> None:
+        self._sources = sources
+        self.opener = opener
+        self._observer = observer
+        self._clock = clock
+        self._wall = wall
+        self.max_streams = max_streams
+        self._sessions: dict[str, Session] = {}
+        self._draining = False
+        self._empty: Deferred[None] | None = None
+        self._found_playlists: set[int] = set()
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """Who watches now."""
+        return self._sessions
+
+    def admit(self, channel: Channel, viewer: Viewer, face: Face, session_id: str = "") -> Session:
+        """
+        Begin a session.
+
+        :param session_id: of a session that is taken up again after a pause or a restart.
+        :raises LimitError: when there are as many as there may be, or we are stopping.
+        """
+        reason = ""
+        if self._draining:
+            reason = "iptvd is stopping"
+        elif self.max_streams and len(self._sessions) >= self.max_streams:
+            reason = f"all {self.max_streams} streams are in use (max_streams)"
+        if reason:
+            self._observer.session_refused(channel, reason)
+            self.log.info("refused: {reason}", channel=channel.id, outcome=Outcome.REFUSED.value, reason=reason)
+            raise LimitError(reason)
+        session = Session(
+            session_id or urlsafe_b64encode(urandom(9)).decode(), channel, viewer, face, started=self._wall()
+        )
+        self._sessions[session.id] = session
+        session.at_end(self._ended)
+        self._observer.session_started(session)
+        self.log.info(
+            "session {session} begins: channel {channel} as {face}",
+            session=session.id,
+            channel=channel.id,
+            face=face.value,
+        )
+        return session
+
+    async def sources(self, channel: Channel, kind: SourceKind) -> list[tuple[str, Source]]:
+        """
+        The channel's sources of one kind, best first; never empty.
+
+        :raises UpstreamError: when there is none.
+        """
+        found = playable(await self._sources(channel), kind)
+        if not found:
+            raise UpstreamError(502, "its provider offers it in another form now: reload the playlist")
+        return found
+
+    async def open(self, channel: Channel, ask: Ask) -> Opened:
+        """
+        Open the first of a channel's sources that works: a stream or a file.
+
+        :raises UpstreamError: that of the best source, when none does.
+        """
+        first_error: UpstreamError | None = None
+        for _, source in await self.sources(channel, channel.source_kind):
+            try:
+                return await self.opener.open(source, ask, channel.extension)
+            except FoundPlaylist:
+                self._found_playlists.add(channel.id)
+                raise
+            except UpstreamError as error:
+                first_error = first_error or error
+        raise first_error or UpstreamError(502, "it has no source")
+
+    def kind_of(self, channel: Channel) -> SourceKind:
+        """The form a channel has by what it sent, which is not always what its provider said."""
+        return SourceKind.HLS if channel.id in self._found_playlists else channel.source_kind
+
+    def drain(self, timeout: float) -> Deferred[None]:
+        """Admit nobody any more; end what is endless now and the rest after ``timeout`` seconds."""
+        self._draining = True
+        for session in list(self._sessions.values()):
+            if session.face is not Face.VOD:
+                session.end(Outcome.DRAINED)
+        empty: Deferred[None] = Deferred()
+        self._empty = empty
+        if not self._sessions:
+            empty.callback(None)
+            return empty
+
+        def enough() -> None:
+            for session in list(self._sessions.values()):
+                session.end(Outcome.DRAINED)
+
+        timer = self._clock.callLater(timeout, enough)
+
+        def emptied(result: None) -> None:
+            if timer.active():
+                timer.cancel()
+
+        return empty.addCallback(emptied)
+
+    def _ended(self, session: Session) -> None:
+        del self._sessions[session.id]
+        outcome = session.outcome.value if session.outcome else ""
+        self._observer.session_ended(session)
+        self.log.info(
+            "session {session} ends: {outcome} after {seconds:.1f} s and {bytes} bytes. {reason}",
+            session=session.id,
+            channel=session.channel.id,
+            outcome=outcome,
+            seconds=self._wall() - session.started,
+            bytes=session.bytes_sent,
+            reason=session.reason,
+        )
+        if self._empty is not None and not self._sessions and not self._empty.called:
+            self._empty.callback(None)

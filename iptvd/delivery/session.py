@@ -1,0 +1,65 @@
+"""One viewer watching one channel: it begins when it is admitted and ends with exactly one outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from attrs import define, field, frozen
+
+from iptvd.model import Channel, Outcome
+
+
+class Face(Enum):
+    """How a session's bytes leave."""
+
+    TS = "ts"
+    VOD = "vod"
+    HLS = "hls"
+
+
+@frozen
+class Viewer:
+    """
+    Who watches, as far as the request tells.
+
+    :ivar agent: the User-Agent, cut to 200 characters.
+    """
+
+    address: str
+    agent: str = ""
+
+
+@define(eq=False)
+class Session:
+    """
+    A viewer's stay.
+
+    :ivar id: short, random, of URL-safe characters.
+    :ivar started: seconds since the epoch.
+    :ivar bytes_sent: bytes of media handed to the viewer's connection.
+    :ivar reason: why it ended, in a sentence, where the outcome alone does not say.
+    """
+
+    id: str
+    channel: Channel
+    viewer: Viewer
+    face: Face
+    started: float
+    bytes_sent: int = 0
+    outcome: Outcome | None = None
+    reason: str = ""
+    _at_end: list[Callable[[Session], None]] = field(factory=list, repr=False)
+
+    def at_end(self, call: Callable[[Session], None]) -> None:
+        """Have this called when it ends: last added, first called."""
+        self._at_end.append(call)
+
+    def end(self, outcome: Outcome, reason: str = "") -> None:
+        """End it; only the first outcome counts."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        self.reason = reason
+        while self._at_end:
+            self._at_end.pop()(self)

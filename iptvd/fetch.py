@@ -1,0 +1,175 @@
+"""Our own requests for pages, API calls and pictures: whole, bounded, verified. Media never goes this way."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import CertificateOptions
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, RedirectAgent, ResponseDone
+from twisted.web.error import InfiniteRedirection, SchemeNotSupported
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers as WebHeaders
+from twisted.web.iweb import IAgent, IPolicyForHTTPS
+from zope.interface import implementer
+
+from iptvd.errors import ProviderError
+from iptvd.interfaces import IFetcher
+from iptvd.model import Fetched, Headers, ProviderState
+from iptvd.protocols.origin_tls import AnyCertificate
+
+MAX_REDIRECTS = 5
+
+
+@implementer(IPolicyForHTTPS)
+class _AnyCertificatePolicy:
+    """Encrypts without asking who is at the other end: only where the operator said ``verify_tls = false``."""
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> AnyCertificate:
+        return AnyCertificate(hostname.decode("ascii"), CertificateOptions())
+
+
+class _Collector(Protocol):
+    """Gathers a body up to a bound."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.done: Deferred[bytes] = Deferred(lambda _: self._give_up())
+
+    def _give_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            if not self.done.called:
+                megabytes = self._limit / 1_048_576
+                self.done.errback(
+                    ProviderError(ProviderState.NOT_UNDERSTOOD, f"the answer is longer than {megabytes:g} MiB")
+                )
+            self._give_up()
+            return
+        self._parts.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(b"".join(self._parts))
+        else:
+            self.done.errback(ProviderError(ProviderState.UNREACHABLE, "the answer was cut short"))
+
+
+@implementer(IFetcher)
+class Fetcher:
+    """
+    The one that goes over the network.
+
+    :param agent: gives the agent to use, by whether certificates are verified.
+    """
+
+    def __init__(self, clock: IReactorTime, agent: Callable[[bool], IAgent], user_agent: str) -> None:
+        self._clock = clock
+        self._clients = {
+            verify: HTTPClient(RedirectAgent(agent(verify), redirectLimit=MAX_REDIRECTS)) for verify in (True, False)
+        }
+        self._user_agent = user_agent
+
+    @classmethod
+    def over_network(
+        cls, reactor: IReactorTime, user_agent: str, connect_timeout: float, pool: HTTPConnectionPool
+    ) -> Fetcher:
+        """A fetcher that really connects, keeping idle connections in ``pool``."""
+
+        def agent(verify: bool) -> IAgent:
+            if verify:
+                made: IAgent = Agent(reactor, connectTimeout=connect_timeout, pool=pool)
+            else:
+                made = Agent(reactor, _AnyCertificatePolicy(), connectTimeout=connect_timeout)
+            return made
+
+        return cls(reactor, agent, user_agent)
+
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Headers = (),
+        limit: int = 64 * 1024 * 1024,
+        timeout: float = 30.0,  # noqa: ASYNC109 - the interface's word
+        verify_tls: bool = True,
+    ) -> Fetched:
+        """See `IFetcher.get`."""
+        work: Deferred[Fetched] = Deferred.fromCoroutine(self._get(url, headers, limit, verify_tls))
+        work.addTimeout(timeout, self._clock)
+        try:
+            return await work
+        except ProviderError:
+            raise
+        except TimeoutError:
+            raise ProviderError(ProviderState.UNREACHABLE, f"no whole answer within {timeout:g} s") from None
+        except CancelledError:
+            raise
+        except Exception as error:
+            raise ProviderError(ProviderState.UNREACHABLE, _sentence(error)) from None
+
+    async def _get(self, url: str, headers: Headers, limit: int, verify_tls: bool) -> Fetched:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ProviderError(ProviderState.UNCONFIGURED, "the address is not an http or https URL")
+        sent = WebHeaders()
+        for name, value in headers:
+            sent.addRawHeader(name, value)
+        if not sent.hasHeader("User-Agent"):
+            sent.addRawHeader("User-Agent", self._user_agent)
+        if parts.username is not None and not sent.hasHeader("Authorization"):
+            credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            sent.addRawHeader("Authorization", "Basic " + b64encode(credentials.encode()).decode())
+        bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+        response = await self._clients[verify_tls].get(bare, headers=sent, allow_redirects=False, unbuffered=True)
+        collector = _Collector(limit)
+        response.deliverBody(collector)
+        body = await collector.done
+        return Fetched(
+            response.code,
+            response.request.absoluteURI.decode("ascii", "replace"),
+            {
+                name.decode("latin-1").lower(): values[-1].decode("latin-1")
+                for name, values in response.headers.getAllRawHeaders()
+            },
+            body,
+        )
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, without saying where."""
+    causes: list[BaseException] = [error]
+    for reason in getattr(error, "reasons", ()):
+        causes.append(reason.value)
+    for cause in causes:
+        for kinds, sentence in _SENTENCES:
+            if isinstance(cause, kinds):
+                return sentence
+    if any(type(cause).__module__.startswith("OpenSSL") or "Verif" in type(cause).__name__ for cause in causes):
+        return "the secure connection failed: its certificate is not valid or the server does not speak TLS"
+    return f"the request failed ({type(error).__name__})"
+
+
+_SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (DNSLookupError, "its name is not known to DNS"),
+    (InfiniteRedirection, f"it redirects more than {MAX_REDIRECTS} times"),
+    (SchemeNotSupported, "it redirects to something that is not http or https"),
+    (TimeoutError, "it does not answer"),
+    (ConnectError, "it refuses the connection or cannot be reached"),
+    (ConnectionClosed, "it closed the connection without an answer"),
+)

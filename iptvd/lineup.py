@@ -1,0 +1,104 @@
+"""The lineup: what all providers list, edited by the operator's rules, as one ordered set of channels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+
+from attrs import evolve, field, frozen
+
+from iptvd.identity import Identities
+from iptvd.model import Channel, ChannelKind, Entry
+from iptvd.rules import Edited, Rules
+
+
+@frozen
+class Lineup:
+    """
+    Everything there is to watch, at one moment.
+
+    :ivar revision: changes whenever something that a viewer can see does.
+    """
+
+    channels: tuple[Channel, ...] = ()
+    by_id: Mapping[int, Channel] = field(factory=dict, repr=False)
+    revision: str = "empty"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups in the order in which they first occur."""
+        return tuple(dict.fromkeys(channel.group for channel in self.channels if channel.group))
+
+
+class Assembly:
+    """
+    Puts a lineup together, step by step.
+
+    :param listings: each provider's entries, in the order of the settings.
+    :param merge_by_tvg_id: whether live channels that several providers have under one tvg-id become one channel with
+        several sources.
+    """
+
+    def __init__(
+        self,
+        listings: Sequence[tuple[str, Sequence[Entry]]],
+        rules: Rules,
+        identities: Identities,
+        merge_by_tvg_id: bool,
+    ) -> None:
+        self._listings = listings
+        self._rules = rules
+        self._identities = identities
+        self._merge = merge_by_tvg_id
+        self._channels: dict[int, Channel] = {}
+        self._digest = blake2b(digest_size=16)
+        self.lineup = Lineup()
+
+    def steps(self) -> Iterator[None]:
+        """Do it; each step is some hundred entries. Afterwards ``lineup`` is the whole."""
+        shown: list[tuple[str, Entry, Edited]] = []
+        # A tvg-id that one provider has several times says nothing about which of them another provider's is.
+        times: Counter[tuple[str, str]] = Counter()
+        for provider, entries in self._listings:
+            for done, entry in enumerate(entries):
+                edited = self._rules.apply(provider, entry)
+                if edited is not None:
+                    shown.append((provider, entry, edited))
+                    times[provider, edited.tvg_id] += 1
+                if not done % 100:
+                    yield
+        for done, (provider, entry, edited) in enumerate(shown):
+            shared = self._merge and entry.kind is not ChannelKind.VOD and bool(edited.tvg_id)
+            self._place(provider, entry, edited, shared and times[provider, edited.tvg_id] == 1)
+            if not done % 100:
+                yield
+        for done, channel in enumerate(self._channels.values()):
+            self._digest.update(repr((channel, channel.logo, channel.entry.catchup)).encode("utf-8", "replace"))
+            if not done % 100:
+                yield
+        self.lineup = Lineup(tuple(self._channels.values()), self._channels, self._digest.hexdigest())
+
+    def _place(self, provider: str, entry: Entry, edited: Edited, shared: bool) -> None:
+        identities = self._identities
+        own_name = identities.name_of(provider, entry.key)
+        channel_id = identities.id_of_shared(edited.tvg_id, own_name) if shared else identities.id_of(own_name)
+        present = self._channels.get(channel_id)
+        if present is not None:
+            self._channels[channel_id] = evolve(present, entries=(*present.entries, (provider, entry)))
+            return
+        number = 0
+        if entry.kind is not ChannelKind.VOD:
+            number = identities.number_of(channel_id, edited.number)
+        self._channels[channel_id] = Channel(
+            id=channel_id,
+            number=number,
+            name=edited.name,
+            group=edited.group,
+            kind=entry.kind,
+            source_kind=entry.source_kind,
+            extension=entry.extension,
+            tvg_id=edited.tvg_id,
+            logo=edited.logo,
+            entries=((provider, entry),),
+        )

@@ -1,0 +1,109 @@
+"""What is counted, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from iptvd import __version__
+from iptvd.delivery.session import Session
+from iptvd.model import Channel, Outcome, ProviderState
+from iptvd.refresh import ProviderStatus
+
+#: Content type of the text format that `Metrics.text` gives.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class _Providers(Collector):
+    """The providers as they are at the moment of asking."""
+
+    def __init__(self, statuses: Callable[[], Iterable[ProviderStatus]]) -> None:
+        self._statuses = statuses
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        state = GaugeMetricFamily(
+            "iptvd_provider_state", "1 for the state a provider is in", labels=["provider", "state"]
+        )
+        entries = GaugeMetricFamily("iptvd_provider_entries", "Entries in use of a provider", labels=["provider"])
+        last = GaugeMetricFamily(
+            "iptvd_provider_last_good_timestamp_seconds", "When its entries were fetched", labels=["provider"]
+        )
+        for status in self._statuses():
+            for one in ProviderState:
+                state.add_metric([status.name, one.value], float(status.state is one))
+            entries.add_metric([status.name], status.entries)
+            if status.last_good is not None:
+                last.add_metric([status.name], status.last_good)
+        return (state, entries, last)
+
+
+class Metrics:
+    """
+    The counters of one daemon, in a registry of its own.
+
+    It is the observer of the hub's sessions (`iptvd.delivery.hub.SessionObserver`).
+    """
+
+    def __init__(self, statuses: Callable[[], Iterable[ProviderStatus]]) -> None:
+        self.registry = registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Providers(statuses))
+        Gauge("iptvd_info", "What runs", ["version"], registry=registry).labels(__version__).set(1)
+        self._active = Gauge("iptvd_sessions_active", "Sessions now", ["face"], registry=registry)
+        self._started = Counter("iptvd_sessions_started", "Sessions admitted", ["face"], registry=registry)
+        self._outcomes = Counter("iptvd_session_outcomes", "How sessions ended", ["outcome"], registry=registry)
+        self._bytes = Counter("iptvd_sent_bytes", "Bytes of media handed to viewers", ["face"], registry=registry)
+        self._upstreams = Counter("iptvd_upstreams_opened", "Requests made to origins", registry=registry)
+        self._upstream_failures = Counter(
+            "iptvd_upstream_failures",
+            "Requests to origins that failed, by what the viewer got",
+            ["status"],
+            registry=registry,
+        )
+        self._refreshes = Counter("iptvd_refreshes", "Refreshes", ["provider", "state"], registry=registry)
+        self.channels = Gauge("iptvd_channels", "Channels in the lineup", registry=registry)
+        self._lag = Histogram(
+            "iptvd_loop_lag_seconds", "How late the reactor is", buckets=_LAG_BUCKETS, registry=registry
+        )
+        for outcome in Outcome:
+            self._outcomes.labels(outcome.value)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def session_started(self, session: Session) -> None:
+        """It was admitted."""
+        self._active.labels(session.face.value).inc()
+        self._started.labels(session.face.value).inc()
+
+    def session_ended(self, session: Session) -> None:
+        """It has its outcome."""
+        self._active.labels(session.face.value).dec()
+        self._bytes.labels(session.face.value).inc(session.bytes_sent)
+        if session.outcome is not None:
+            self._outcomes.labels(session.outcome.value).inc()
+
+    def session_refused(self, channel: Channel, reason: str) -> None:
+        """It was not admitted."""
+        self._outcomes.labels(Outcome.REFUSED.value).inc()
+
+    def upstream_opened(self) -> None:
+        """An origin was asked."""
+        self._upstreams.inc()
+
+    def upstream_failed(self, status: int) -> None:
+        """It did not deliver."""
+        self._upstream_failures.labels(str(status)).inc()
+
+    def refreshed(self, provider: str, state: ProviderState) -> None:
+        """A refresh is over."""
+        self._refreshes.labels(provider, state.value).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """The reactor was this late."""
+        self._lag.observe(seconds)

@@ -1,0 +1,105 @@
+"""
+The reference of all settings, as Markdown: ``python -m iptvd.reference > docs/settings.md``.
+
+A test holds the file to what this writes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from iptvd.aliases import ALIASES
+from iptvd.settings import DEFAULT_FILE, PREFIX, SETTINGS, Setting
+
+_TOP = f"""# Settings
+
+This page is written by `python -m iptvd.reference`; change `iptvd/settings.py` instead.
+
+A setting is given on the command line, in the environment, or in a TOML file: `--config FILE`, else `$IPTVD_CONFIG`,
+else `{DEFAULT_FILE}` if it exists. The command line wins over the environment, the environment over
+the file, the file over the default. In the environment a list is separated by spaces, and a name that is set to
+nothing is not set.
+
+`twistd -n iptvd --check-config` prints every setting in force with where it comes from, passwords masked.
+On SIGHUP the settings are read again; a mistake in them changes nothing.
+
+A mistyped name in the file is an error, a mistyped `{PREFIX}` name in the environment is told at the start.
+"""
+
+_PROVIDERS = f"""## Providers
+
+`--provider KIND`, `--provider KIND:ARGUMENT` and `--provider KIND:@NAME` can be given more than once.
+`{PREFIX}PROVIDER` takes the same, separated by spaces, where the command line has none.
+Without either, every `[[provider]]` of the settings file is started. There must be one.
+
+A provider is called like its kind, the second of a kind `KIND-2`, and so on; `KIND:@NAME` gives it another name.
+What it is called decides where the rest of its settings come from:
+
+1. what follows `KIND:` on the command line,
+2. the environment: `{PREFIX}PROVIDER_NAME_FIELD`, with `-` in the name written as `_`
+   (`{PREFIX}PROVIDER_HOME_PASSWORD` for the provider `home`),
+3. the `[[provider]]` of the settings file with that name.
+
+A `[[provider]]` has, besides the settings of its kind:
+
+| key | meaning | default |
+|---|---|---|
+| `kind` | What kind of provider it is: the name of its plugin. | |
+| `name` | What it is called: 1 to 32 letters, digits, `-` and `_`; unique. | the kind |
+| `enabled` | Whether it is started. Naming it on the command line starts it anyway. | true |
+| `refresh_interval` | How often its channels are fetched again, in seconds. | as all have |
+| `user_agent` | The User-Agent its origins are asked with. | as all have |
+
+Plugins of your own are files in the folders of `provider_dirs`; `iptvd.discovery` says what is looked for.
+"""
+
+_RULES = """## Rules
+
+Each `[[rule]]` of the settings file looks for a pattern in every entry of the lineup, in the order of the file; a rule
+sees what those before it have written.
+
+| key | meaning |
+|---|---|
+| `match` | The pattern: a Python regular expression, found anywhere in the field; `(?i)` at its start ignores case. |
+| `field` | Where it is looked for: `name` (if not set), `group`, `tvg_id` or `key`, the provider's own id. |
+| `provider` | Only entries of the provider with this name. |
+| `kind` | Only `live`, `vod` or `radio`. |
+| `hide` | If true, the entry is left out. |
+| `keep` | If true, all others are left out: an entry that keep rules look at stays if one of them matches. |
+| `name`, `group`, `tvg_id`, `logo` | What the whole field becomes; `\\1`, `\\g<word>` are groups of the pattern. |
+| `number` | The channel number it gets. |
+"""
+
+_ALIASES = f"""## Names of other proxies
+
+These are understood in the environment, so that the `.env` file of another proxy can stay as it is.
+Names that begin with `{PREFIX}` win over them.
+
+| name | here it |
+|---|---|
+"""
+
+
+def _row(setting: Setting) -> str:
+    option = f"<br>`{setting.option}`" if setting.option else ""
+    meaning = f"{setting.help} Must be {setting.form.right}."
+    return f"| `{setting.name}` | `{setting.env}`{option} | {meaning} | {setting.default_text} |\n"
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join(_parts())
+
+
+def _parts() -> Iterator[str]:
+    yield _TOP
+    head = "| setting | environment, option | meaning | default |\n|---|---|---|---|\n"
+    yield "## All of them\n\n" + head + "".join(map(_row, SETTINGS))
+    yield _PROVIDERS
+    yield _RULES
+    yield _ALIASES + "".join(f"| `{alias.name}` | {alias.says} |\n" for alias in ALIASES)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

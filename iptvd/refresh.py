@@ -1,0 +1,245 @@
+"""One provider through its life: the last good listing from disk, refreshes with jitter, backoff when they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from itertools import chain
+from random import Random
+from typing import Any
+
+from attrs import asdict, define, field
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from iptvd.errors import ProviderError, StoreError
+from iptvd.interfaces import IProvider
+from iptvd.log import Log
+from iptvd.model import Account, ChannelKind, Entry, ProviderState, Source, SourceKind
+from iptvd.store import RowsFile
+
+#: Seconds until a failed refresh is tried again, doubled with each failure in a row.
+FIRST_RETRY = 30.0
+#: Seconds between tries of what only a person can mend: a missing setting, a refusal.
+SLOW_RETRY = 3600.0
+#: Everything varies by this share, so that many installations do not ask at the same second.
+JITTER = 0.1
+
+_FOR_A_PERSON = (ProviderState.UNCONFIGURED, ProviderState.BLOCKED)
+
+
+@define
+class ProviderStatus:
+    """
+    What is known of a provider now.
+
+    :ivar sentence: why the state is what it is; empty when it is ok.
+    :ivar last_good: when the entries in use were fetched, in seconds since the epoch, or None.
+    :ivar next_refresh: when it is asked again, likewise.
+    """
+
+    name: str
+    kind: str
+    state: ProviderState = ProviderState.LOADING
+    sentence: str = ""
+    entries: int = 0
+    last_good: float | None = None
+    next_refresh: float | None = None
+    failures: int = 0
+    skipped: Mapping[str, int] = field(factory=dict)
+    account: Account | None = None
+
+
+def to_row(entry: Entry) -> dict[str, object]:
+    """An entry as JSON, what is default left out."""
+    row: dict[str, object] = {"key": entry.key, "name": entry.name, "origin": dict(entry.origin)}
+    if entry.kind is not ChannelKind.LIVE:
+        row["kind"] = entry.kind.value
+    if entry.source_kind is not SourceKind.TS:
+        row["source_kind"] = entry.source_kind.value
+    if entry.extension != "ts":
+        row["extension"] = entry.extension
+    if entry.number is not None:
+        row["number"] = entry.number
+    if entry.catchup:
+        row["catchup"] = entry.catchup
+    for name in ("group", "tvg_id", "tvg_name", "logo", "unsupported"):
+        value = getattr(entry, name)
+        if value:
+            row[name] = value
+    return row
+
+
+def from_row(row: object) -> Entry:
+    """
+    The entry back.
+
+    :raises ValueError, KeyError, TypeError: when the row is not one.
+    """
+    if not isinstance(row, dict):
+        raise TypeError("an entry is an object")
+    row["kind"] = ChannelKind(row.get("kind", "live"))
+    row["source_kind"] = SourceKind(row.get("source_kind", "ts"))
+    row["catchup"] = tuple((name, value) for name, value in row.get("catchup", ()))
+    return Entry(**row)
+
+
+class ProviderRunner(Service):
+    """
+    Keeps one provider's entries.
+
+    :ivar entries: the last good ones.
+    :param changed: called when ``entries`` has become another list.
+    :param refreshed: called after each refresh with its result, for the metrics.
+    """
+
+    log = Log()
+
+    def __init__(
+        self,
+        status: ProviderStatus,
+        provider: IProvider,
+        file: RowsFile,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        interval: float,
+        changed: Callable[[], None],
+        refreshed: Callable[[str, ProviderState], None],
+        random: Random,
+    ) -> None:
+        self.status = status
+        self.entries: Sequence[Entry] = ()
+        self._provider = provider
+        self._file = file
+        self._clock = clock
+        self._wall = wall
+        self._interval = interval
+        self._changed = changed
+        self._refreshed = refreshed
+        self._random = random
+        self._timer: IDelayedCall | None = None
+        self._work: Deferred[Any] | None = None
+
+    def startService(self) -> None:
+        """Load what was good last, then refresh."""
+        super().startService()
+        self._begin(self._start())
+
+    def stopService(self) -> Deferred[Any] | None:
+        """Stop refreshing; a refresh under way is cancelled."""
+        super().stopService()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancel()
+        return work
+
+    def refresh(self) -> None:
+        """Refresh now, unless that is being done."""
+        if self._work is None and self.running:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            self._begin(self._refresh())
+
+    def resolve(self, entry: Entry) -> Awaitable[Sequence[Source]]:
+        """See `IProvider.resolve`."""
+        return self._provider.resolve(entry)
+
+    def _begin(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        running: Deferred[Any] = Deferred.fromCoroutine(work)
+        self._work = running
+
+        def ended(result: object) -> None:
+            self._work = None
+
+        running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        running.addErrback(lambda failure: self.log.fault("refresh of {provider}", failure, provider=self.name))
+        running.addBoth(ended)
+
+    async def _start(self) -> None:
+        found: list[Entry] = []
+        saved: list[float] = []
+
+        def take(row: object) -> None:
+            # The first row tells when the entries were fetched.
+            if not saved:
+                if not isinstance(row, (int, float)):
+                    raise TypeError("the first row is a time")
+                saved.append(float(row))
+            else:
+                found.append(from_row(row))
+
+        try:
+            there = await self._file.load(take)
+        except StoreError as error:
+            aside = self._file.set_aside()
+            self.log.error(
+                "{provider}: the kept copy is set aside as {aside} and made anew: {reason}",
+                provider=self.status.name,
+                aside=str(aside),
+                reason=error.sentence,
+            )
+        else:
+            if there and found:
+                self.entries = found
+                self.status.entries = len(found)
+                self.status.last_good = saved[0]
+                self.status.state = ProviderState.STALE
+                self.status.sentence = "not refreshed since the start yet"
+                self._changed()
+        await self._refresh()
+
+    async def _refresh(self) -> None:
+        status = self.status
+        try:
+            listing = await self._provider.fetch()
+            if listing is not None and not listing.entries:
+                raise ProviderError(ProviderState.NOT_UNDERSTOOD, "it lists nothing at all")
+        except ProviderError as error:
+            self._failed(error.state, error.sentence)
+        except CancelledError:
+            raise
+        except Exception:
+            self.log.fault("{provider}: a fault of ours or of the plugin", Failure(), provider=status.name)
+            self._failed(ProviderState.NOT_UNDERSTOOD, "its answer was not understood; the log has the details")
+        else:
+            now = self._wall()
+            if listing is not None:
+                status.account, status.skipped = listing.account, listing.skipped
+                await self._keep(now, listing.entries)
+                self.entries = listing.entries
+                self._changed()
+            status.state, status.sentence, status.failures = ProviderState.OK, "", 0
+            status.entries, status.last_good = len(self.entries), now
+            self.log.info("{provider}: {entries} entries", provider=status.name, entries=status.entries)
+            self._plan(self._interval)
+        self._refreshed(status.name, status.state)
+
+    async def _keep(self, now: float, entries: Sequence[Entry]) -> None:
+        try:
+            await self._file.save(chain([now], map(to_row, entries)))
+        except StoreError as error:
+            self.log.error("{provider}: {reason}", provider=self.status.name, reason=error.sentence)
+
+    def _failed(self, state: ProviderState, sentence: str) -> None:
+        status = self.status
+        status.failures += 1
+        if (state, sentence) != (status.state, status.sentence):
+            self.log.warn("{provider}: {state}: {reason}", provider=status.name, state=state.value, reason=sentence)
+        status.state, status.sentence = state, sentence
+        if state in _FOR_A_PERSON:
+            self._plan(min(SLOW_RETRY, self._interval))
+        else:
+            self._plan(min(FIRST_RETRY * 2 ** min(status.failures - 1, 16), self._interval))
+
+    def _plan(self, delay: float) -> None:
+        delay *= 1 + self._random.uniform(-JITTER, JITTER)
+        self.status.next_refresh = self._wall() + delay
+        self._timer = self._clock.callLater(delay, self.refresh)
+
+
+def account_facts(account: Account) -> dict[str, object]:
+    """An account as health shows it."""
+    return asdict(account)

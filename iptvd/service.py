@@ -1,0 +1,268 @@
+"""The daemon: every part made from one `Config`, started together, reloaded without dropping a stream, drained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from random import Random
+from socket import gethostname
+from typing import Any, TypeVar
+
+from attrs import field, frozen
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import LogLevel
+from twisted.web.client import HTTPConnectionPool
+from twisted.web.resource import Resource
+
+from iptvd.children import Children
+from iptvd.delivery.hls import HlsRelay
+from iptvd.delivery.hub import Hub
+from iptvd.delivery.opening import Opener
+from iptvd.fetch import Fetcher
+from iptvd.interfaces import ProviderContext
+from iptvd.lineup_service import LineupService
+from iptvd.listening import ListenService, default_endpoints
+from iptvd.log import Log
+from iptvd.looplag import LoopLag
+from iptvd.metrics import Metrics
+from iptvd.notify import Notifier, WatchdogService
+from iptvd.protocols.http_upstream import Timeouts, connect_with
+from iptvd.refresh import ProviderRunner, ProviderStatus
+from iptvd.rules import Rules
+from iptvd.settings import Config, Loaded, ProviderSpec
+from iptvd.slices import Slicer
+from iptvd.store import Offload, RowsFile, open_state_dir
+from iptvd.tokens import TokenBox, load_key
+from iptvd.trust import Trust
+from iptvd.web.health import Health, HealthResource, MetricsResource, PingResource
+from iptvd.web.index import IndexResource
+from iptvd.web.logo import LogoCache, LogosResource
+from iptvd.web.playlist import PlaylistResource
+from iptvd.web.site import IptvdSite, Root
+from iptvd.web.stream import ContentResource, Player, StreamsResource
+
+T = TypeVar("T")
+
+#: What cannot be changed while the daemon runs.
+_NEEDS_RESTART = ("listen", "port", "host", "state_dir", "ffmpeg", "connect_timeout", "head_timeout", "user_agent")
+
+
+def threads_of(reactor: Any) -> Offload:
+    """The reactor's own threads, for disk work."""
+
+    def offload(work: Callable[..., T], /, *args: object) -> Awaitable[T]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    return offload
+
+
+@frozen
+class Surroundings:
+    """
+    What the daemon is started in; everything that a test replaces.
+
+    :ivar reactor: the reactor, for time, connections and processes.
+    :ivar wall: seconds since the epoch.
+    :ivar ffmpeg: the program's path, or empty.
+    """
+
+    reactor: Any
+    ffmpeg: str
+    notifier: Notifier
+    wall: Callable[[], float] = time.time
+    random: Random = field(factory=Random)
+
+
+class Daemon(MultiService):
+    """All of iptvd."""
+
+    log = Log()
+
+    def __init__(self, loaded: Loaded, around: Surroundings) -> None:
+        super().__init__()
+        self._loaded = loaded
+        self._around = around
+        self._runner_specs: dict[str, tuple[ProviderSpec, float]] = {}
+        config, reactor = loaded.config, around.reactor
+        open_state_dir(config.state_dir)
+        key = load_key(config.state_dir / "tokens.key")
+        self._offload = threads_of(reactor)
+        self._sliced = Slicer(reactor)
+        self._children = Children(reactor, reactor)
+        self._pool = HTTPConnectionPool(reactor)
+        self.fetcher = Fetcher.over_network(reactor, config.user_agent, config.connect_timeout, self._pool)
+        self.lineup = LineupService(
+            self._rows(config, "identities.rows", "identities 1"), self._sliced, self._published
+        )
+        self.metrics = Metrics(lambda: self.lineup.statuses)
+        self.lag = LoopLag(reactor, observe=self.metrics.loop_lag)
+        timeouts = Timeouts(config.connect_timeout, config.head_timeout)
+        opener = Opener(
+            reactor, connect_with(reactor, timeouts), timeouts, self._offload, config.user_agent, self.metrics
+        )
+        self.hub = Hub(self.lineup.sources, opener, self.metrics, reactor, around.wall, config.max_streams)
+        self.hls = HlsRelay(
+            self.hub,
+            TokenBox(key, around.wall),
+            lambda channel_id: self.lineup.lineup.by_id.get(channel_id),
+            reactor,
+            self._sliced,
+            config.proxy_content,
+        )
+        self.player = Player(reactor, config.stall_timeout, config.client_timeout)
+        self.logos = LogoCache(
+            config.state_dir / "logos", self.fetcher, self._offload, around.wall, config.logo_cache_mb << 20
+        )
+        self._trust = _trust(config)
+        self.site = IptvdSite(self._tree(), lambda: self._trust)
+        alternatives: Sequence[Sequence[str]] = [[each] for each in config.listen]
+        self.listening = ListenService(reactor, alternatives or default_endpoints(config.host, config.port), self.site)
+        for service in (self.lineup, self.lag, WatchdogService(around.notifier, reactor, lambda: True)):
+            service.setServiceParent(self)
+        self._configure(config)
+
+    # Starting and stopping
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports, while we may still be root."""
+        self.listening.bind()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Start, and say so."""
+        super().startService()
+        self.site.startFactory()
+        for notice in self.notices:
+            self.log.warn("{notice}", notice=notice)
+        for address in self.listening.addresses:
+            self.log.info("listening on {address}", address=address)
+        self._around.notifier.ready(self._status())
+
+    def stopService(self) -> Deferred[Any]:
+        """Take nobody new, let viewers finish within the drain time, then stop everything."""
+        self._around.notifier.stopping("ending the viewers' sessions")
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.listening.stopService()
+        await self.hub.drain(self._loaded.config.drain_timeout)
+        await super().stopService()
+        self._sliced.stop()
+        await self._children.stop()
+        await self.hub.opener.stop()
+        await self._pool.closeCachedConnections()
+
+    # Settings
+
+    @property
+    def notices(self) -> list[str]:
+        """What the operator should know of the settings."""
+        return list(self._loaded.notices)
+
+    def reload(self, loaded: Loaded) -> None:
+        """Take on other settings: what plays goes on playing, providers that did not change are only refreshed."""
+        self._around.notifier.reloading()
+        before, config = self._loaded.config, loaded.config
+        for name in _NEEDS_RESTART:
+            if getattr(before, name) != getattr(config, name):
+                self.log.warn("{setting} has changed: restart iptvd to use it", setting=name)
+        self._loaded = loaded
+        for notice in loaded.notices:
+            self.log.warn("{notice}", notice=notice)
+        self._trust = _trust(config)
+        self.hub.max_streams = config.max_streams
+        self.hls.proxy_content = config.proxy_content
+        self.player.stall_timeout = config.stall_timeout
+        self.player.client_timeout = config.client_timeout
+        self.logos.limit = config.logo_cache_mb << 20
+        self._configure(config)
+        self.lineup.refresh()
+        self.log.info("settings reloaded")
+        self._around.notifier.ready(self._status())
+
+    def _configure(self, config: Config) -> None:
+        Log.least = LogLevel.levelWithName(config.log_level)
+        kept, self._runner_specs = self._runner_specs, {}
+        runners: dict[str, ProviderRunner] = {}
+        for spec in config.providers:
+            if not spec.enabled:
+                continue
+            interval = spec.refresh_interval or config.refresh_interval
+            present = self.lineup.runners.get(spec.name)
+            same = present is not None and kept.get(spec.name) == (spec, interval)
+            runners[spec.name] = present if same and present is not None else self._runner(config, spec, interval)
+            self._runner_specs[spec.name] = (spec, interval)
+        self.lineup.configure(runners, Rules(config.rules), config.merge_by_tvg_id)
+
+    def _runner(self, config: Config, spec: ProviderSpec, interval: float) -> ProviderRunner:
+        folder = config.state_dir / "providers" / spec.name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        context = ProviderContext(
+            name=spec.name,
+            clock=self._around.reactor,
+            fetcher=self.fetcher,
+            state_dir=folder,
+            ffmpeg=self._around.ffmpeg,
+            user_agent=spec.user_agent or config.user_agent,
+            sliced=self._sliced,
+            run=self._children.run,
+        )
+        runner = ProviderRunner(
+            ProviderStatus(spec.name, spec.kind),
+            self._loaded.found.makers[spec.kind].make(spec.settings, context),
+            self._rows(config, f"providers/{spec.name}/lineup.rows", "entries 1"),
+            self._around.reactor,
+            self._around.wall,
+            interval,
+            self.lineup.rebuild,
+            self.metrics.refreshed,
+            self._around.random,
+        )
+        runner.setName(f"provider {spec.name}")
+        return runner
+
+    def _rows(self, config: Config, path: str, kind: str) -> RowsFile:
+        return RowsFile(config.state_dir / path, kind, self._sliced, self._offload)
+
+    # The rest
+
+    def _published(self, lineup: object) -> None:
+        self.metrics.channels.set(len(self.lineup.lineup.channels))
+        self.log.info("the lineup has {channels} channels", channels=len(self.lineup.lineup.channels))
+        self._around.notifier.status(self._status())
+
+    def _status(self) -> str:
+        return f"{len(self.lineup.lineup.channels)} channels, {len(self.hub.sessions)} viewers"
+
+    def _tree(self) -> Resource:
+        health = Health(self.lineup, self.hub, self.lag, self._around.wall, lambda: self.notices)
+        root = Root(IndexResource(self.lineup, self.hub.kind_of, lambda: self.notices))
+        playlist = PlaylistResource(lambda: self.lineup.lineup, self.hub.kind_of, self._sliced)
+        brief = HealthResource(health.brief, guarded=False)
+        brief.putChild(b"detailed", HealthResource(health.detailed, guarded=True))
+        children: Iterable[tuple[bytes, Resource]] = (
+            (b"playlist.m3u8", playlist),
+            (b"playlist.m3u", playlist),
+            (b"stream", StreamsResource(self.lineup, self.hub, self.hls, self.player)),
+            (b"content", ContentResource(self.hls, self.player, keys=False)),
+            (b"key", ContentResource(self.hls, self.player, keys=True)),
+            (b"logo", LogosResource(lambda: self.lineup.lineup, self.logos)),
+            (b"health", brief),
+            (b"ping", PingResource()),
+            (b"metrics", MetricsResource(self.metrics)),
+        )
+        for path, resource in children:
+            root.putChild(path, resource)
+        return root
+
+
+def _trust(config: Config) -> Trust:
+    return Trust(
+        config.trusted_proxies,
+        config.trusted_networks,
+        config.allowed_hosts,
+        config.public_url,
+        own_names=(gethostname(),),
+    )

@@ -1,0 +1,261 @@
+"""The settings, all of them: one frozen `Config`, and for each field what it means and how it can be given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from iptvd import __version__
+from iptvd.discovery import Found
+from iptvd.errors import ConfigError
+from iptvd.rules import Rule
+from iptvd.values import (
+    ADDRESS,
+    ENDPOINTS,
+    FOLDER,
+    FOLDERS,
+    HEADER_VALUE,
+    HOST_NAMES,
+    HTTP_URL,
+    LOG_LEVEL,
+    NETWORKS,
+    TEXT,
+    YES_NO,
+    Form,
+    Network,
+    seconds,
+    whole,
+)
+
+#: What every environment name of ours begins with.
+PREFIX = "IPTVD_"
+
+#: Where the settings file is, unless an option or the environment names another.
+DEFAULT_FILE = Path("/etc/iptvd/iptvd.toml")
+
+_NEAR = (
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "169.254.0.0/16",
+    "fe80::/10",
+)
+
+
+def default_state_dir(environ: Mapping[str, str]) -> tuple[Path, str]:
+    """
+    The state folder when none is set: what systemd made for us, or the user's own; and where that comes from.
+
+    :raises ConfigError: when the user has no home.
+    """
+    for name, below in (("STATE_DIRECTORY", ""), ("XDG_STATE_HOME", "iptvd")):
+        first = environ.get(name, "").split(":")[0] if name == "STATE_DIRECTORY" else environ.get(name, "")
+        # A relative XDG path is to be ignored (XDG Base Directory Specification); systemd gives none.
+        if first.startswith("/"):
+            return Path(first, below), f"environment {name}"
+    home = environ.get("HOME", "")
+    try:
+        return Path(home if home.startswith("/") else Path.home(), ".local/state/iptvd"), "default"
+    except RuntimeError:
+        raise ConfigError("There is no home folder to keep state in: set --state-dir.") from None
+
+
+_STATE_DIR = attrs.Factory(lambda: default_state_dir(os.environ)[0])
+
+
+def _setting(form: Form[Any], default: object, meaning: str, *, option: str = "", shown: str = "") -> Any:
+    """
+    A field of `Config`.
+
+    :param option: the option of the command line that sets it, if there is one.
+    :param shown: the default in words, where the value itself would not say it.
+    """
+    return field(default=default, metadata={"help": meaning, "form": form, "option": option, "shown": shown})
+
+
+@frozen
+class ProviderSpec:
+    """
+    One provider as it is to be started.
+
+    :ivar settings: an instance of its maker's settings class.
+    :ivar refresh_interval: seconds, None for what all have.
+    :ivar user_agent: None for what all have.
+    :ivar enabled: whether it is started; its channels are gone from the lineup when it is not.
+    """
+
+    kind: str
+    name: str
+    settings: object = field(repr=False)
+    refresh_interval: float | None = None
+    user_agent: str | None = None
+    enabled: bool = True
+
+
+@frozen(kw_only=True)
+class Config:
+    """
+    Everything that can be set, complete and valid.
+
+    What a field means is in its metadata (``help``), from which ``docs/settings.md`` is made; times are seconds.
+    """
+
+    listen: tuple[str, ...] = _setting(
+        ENDPOINTS,
+        (),
+        "Where viewers are served: Twisted endpoint descriptions. Without any, it is `port` on `host`.",
+        option="--listen",
+        shown="`port` on every address, IPv4 and IPv6",
+    )
+    port: int = _setting(whole(1, 65535), 8085, "The TCP port, where `listen` is not set.")
+    host: str = _setting(
+        ADDRESS,
+        "",
+        "The one IP address to listen on, or localhost, where `listen` is not set.",
+        shown="every address",
+    )
+    public_url: str = _setting(
+        HTTP_URL,
+        "",
+        "Where viewers find this daemon, for URLs that cannot be built from the request itself.",
+        option="--public-url",
+        shown="none: from the request",
+    )
+    state_dir: Path = _setting(  # noqa: RUF009 (it makes a field)
+        FOLDER,
+        _STATE_DIR,
+        "The folder for what has to survive a restart: lineup, guide, ids, keys.",
+        option="--state-dir",
+        shown="`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/iptvd`, else `~/.local/state/iptvd`",
+    )
+    max_streams: int = _setting(
+        whole(0, 1_000_000),
+        0,
+        "How many connections to origins there are at most; 0 for no limit.",
+        option="--max-streams",
+    )
+    log_level: str = _setting(
+        LOG_LEVEL,
+        "info",
+        "The least level that is logged.",
+        option="--log-level",
+    )
+    provider_dirs: tuple[Path, ...] = _setting(
+        FOLDERS,
+        (Path("/etc/iptvd/providers"),),
+        "Folders with provider plugins of your own. One that the daemon could write is refused; a missing one is not.",
+    )
+    ffmpeg: str = _setting(TEXT, "", "The path of the ffmpeg program.", shown="looked for")
+    user_agent: str = _setting(HEADER_VALUE, f"iptvd/{__version__}", "The User-Agent that origins are asked with.")
+    proxy_content: bool = _setting(
+        YES_NO,
+        True,
+        "Whether streams go through this daemon. If not, players get the origins' own URLs, and show them to anybody.",
+    )
+    trusted_proxies: tuple[Network, ...] = _setting(
+        NETWORKS,
+        (),
+        "Reverse proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.",
+        shown="none",
+    )
+    trusted_networks: tuple[Network, ...] = _setting(
+        NETWORKS,
+        tuple(map(ip_network, _NEAR)),
+        "Where viewers come from who need no account as long as there are no accounts.",
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        HOST_NAMES,
+        (),
+        "Host names that requests may name besides IP addresses, localhost, this machine's name and `public_url`'s.",
+        shown="none",
+    )
+    refresh_interval: float = _setting(seconds(60), 14400.0, "How often a provider's channels are fetched again.")
+    connect_timeout: float = _setting(seconds(0), 10.0, "How long an origin has to accept a connection.")
+    head_timeout: float = _setting(seconds(0), 10.0, "How long an origin has to begin its answer.")
+    stall_timeout: float = _setting(
+        seconds(0), 15.0, "How long a stream may bring nothing before the next source is tried."
+    )
+    client_timeout: float = _setting(seconds(0), 300.0, "How long a viewer may take nothing before it is let go.")
+    drain_timeout: float = _setting(seconds(0), 5.0, "How long viewers are given to finish when the daemon stops.")
+    merge_by_tvg_id: bool = _setting(
+        YES_NO,
+        False,
+        "Whether entries of several providers with one tvg-id become one channel with many sources.",
+    )
+    logo_cache_mb: int = _setting(whole(0, 65536), 64, "How much disk the logos may take, in MiB.")
+    rules: tuple[Rule, ...] = field(default=(), metadata={"help": "The rules of the lineup, in their order."})
+    providers: tuple[ProviderSpec, ...] = field(default=(), metadata={"help": "Where channels come from."})
+
+
+@frozen
+class Setting:
+    """
+    One plain setting: a field of `Config` other than rules and providers.
+
+    :ivar env: its name in the environment.
+    :ivar option: its option, or empty.
+    :ivar default: its default, for ``state_dir`` a factory.
+    :ivar default_text: its default in Markdown.
+    """
+
+    name: str
+    help: str
+    form: Form[Any]
+    env: str
+    option: str
+    default: Any
+    default_text: str
+
+
+def shown(value: object) -> str:
+    """A value as it is shown to a user, on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return " ".join(map(shown, value))
+    if isinstance(value, float):
+        return f"{value:g}" if value < 1e6 else f"{value:.0f}"
+    return "" if value is None else str(value)
+
+
+def _plain(attribute: attrs.Attribute[Any]) -> Setting:
+    facts = attribute.metadata
+    return Setting(
+        attribute.name,
+        facts["help"],
+        facts["form"],
+        PREFIX + attribute.name.upper(),
+        facts["option"],
+        attribute.default,
+        facts["shown"] or f"`{shown(attribute.default)}`",
+    )
+
+
+#: Every plain setting, in the order of `Config`.
+SETTINGS = tuple(_plain(each) for each in attrs.fields(Config) if "form" in each.metadata)
+
+
+@frozen
+class Loaded:
+    """
+    The settings as they were put together.
+
+    :ivar origins: where each comes from, by field name, and by ``provider NAME`` and ``provider NAME.FIELD``:
+        ``option --listen``, ``environment PORT``, ``file /etc/iptvd/iptvd.toml``, ``default``.
+    :ivar notices: what the operator should be told once, at the start: sentences without secrets.
+    :ivar found: the plugins that the providers are made with.
+    """
+
+    config: Config
+    origins: Mapping[str, str]
+    notices: tuple[str, ...]
+    found: Found = field(repr=False)

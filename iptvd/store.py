@@ -1,0 +1,174 @@
+"""
+Files of rows that survive anything: written whole and durably, verified when read, set aside when damaged.
+
+The first line says what the file is, how many rows follow and their checksum; each row is one line of JSON. A reader
+therefore never takes half a file for a whole one, and a writer that is killed leaves the former file as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from iptvd.errors import StoreError
+
+T = TypeVar("T")
+
+#: Rows of JSON in one step of sliced work.
+_ROWS_A_STEP = 200
+
+
+class Offload(Protocol):
+    """Runs a blocking function off the reactor: for disk work only, which leaves the interpreter lock alone."""
+
+    def __call__(self, work: Callable[..., T], /, *args: object) -> Awaitable[T]:
+        """Call ``work(*args)`` in a thread."""
+
+
+def write_durably(path: Path, blocks: Iterable[bytes], mode: int = 0o600) -> None:
+    """Replace a file's content so that after a crash either the old or the new one is there, whole. Blocks."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with open(descriptor, "wb") as file:  # noqa: PTH123
+            for block in blocks:
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def open_state_dir(path: Path) -> None:
+    """
+    Make sure that the state directory is there, ours alone, and can be written.
+
+    :raises StoreError: with one sentence, when it is not so.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = path / f".probe.{os.getpid()}"
+        probe.touch(mode=0o600)
+        probe.unlink()
+        for leftover in path.rglob(".*.partial"):
+            leftover.unlink()
+    except OSError as error:
+        raise StoreError(
+            f"the state directory {path} cannot be written ({error.strerror}): choose another with --state-dir"
+        ) from error
+
+
+class RowsFile:
+    """
+    One such file.
+
+    :param kind: what the rows are; a file of another kind or version is damaged as far as we are concerned.
+    :param sliced: see `iptvd.slices.Slicer`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        sliced: Callable[[Iterator[object]], Awaitable[None]],
+        offload: Offload,
+    ) -> None:
+        self.path = path
+        self._kind = kind
+        self._sliced = sliced
+        self._offload = offload
+
+    async def save(self, rows: Iterable[object]) -> None:
+        """Replace the file's rows, each a JSON value."""
+        blocks: list[bytes] = []
+        count = 0
+
+        def encode() -> Iterator[None]:
+            nonlocal count
+            pending: list[str] = []
+            for row in rows:
+                pending.append(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
+                count += 1
+                if len(pending) >= _ROWS_A_STEP:
+                    blocks.append(("\n".join(pending) + "\n").encode("utf-8", "surrogatepass"))
+                    pending.clear()
+                    yield
+            if pending:
+                blocks.append(("\n".join(pending) + "\n").encode("utf-8", "surrogatepass"))
+
+        await self._sliced(encode())
+
+        def write() -> None:
+            digest = sha256()
+            for block in blocks:
+                digest.update(block)
+            head = json.dumps({"kind": self._kind, "rows": count, "sha256": digest.hexdigest()})
+            write_durably(self.path, [head.encode() + b"\n", *blocks])
+
+        await self._offload(write)
+
+    async def load(self, take: Callable[[object], None]) -> bool:
+        """
+        Hand each row to ``take`` in order; False when there is no file.
+
+        :raises StoreError: when the file is damaged, before the first row is handed over; or when ``take`` raises
+            `ValueError`, `KeyError`, `TypeError` or `IndexError`.
+        """
+
+        def read() -> tuple[bytes, int] | None:
+            try:
+                data = self.path.read_bytes()
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise StoreError(f"{self.path} cannot be read: {error.strerror}") from error
+            start = data.find(b"\n") + 1
+            try:
+                head = json.loads(data[:start])
+                whole = head["kind"] == self._kind and head["sha256"] == sha256(memoryview(data)[start:]).hexdigest()
+            except (ValueError, KeyError, TypeError):
+                whole = False
+            if not whole:
+                raise StoreError(f"{self.path} is damaged")
+            return data, start
+
+        found = await self._offload(read)
+        if found is None:
+            return False
+        data, start = found
+
+        def decode() -> Iterator[None]:
+            end, size = start, len(data)
+            while end < size:
+                # About 32 KiB of lines a step.
+                cut = data.find(b"\n", min(end + 32768, size - 1)) + 1
+                for line in data[end:cut].splitlines():
+                    take(json.loads(line))
+                end = cut
+                yield
+
+        try:
+            await self._sliced(decode())
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise StoreError(f"{self.path} is damaged: {type(error).__name__}") from error
+        return True
+
+    def set_aside(self) -> Path:
+        """Move a damaged file out of the way, keeping it for whoever wants to look; the newest one is kept."""
+        aside = self.path.with_name(self.path.name + ".damaged")
+        with suppress(OSError):
+            self.path.replace(aside)
+        return aside

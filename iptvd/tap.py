@@ -1,0 +1,70 @@
+"""What twistd starts: the settings, the reactor and the daemon brought together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from twisted.application.service import IService, MultiService
+
+from iptvd.errors import ConfigError, IptvdError
+from iptvd.ffmpeg import find
+from iptvd.log import Log
+from iptvd.notify import Notifier
+from iptvd.options import Options
+from iptvd.service import Daemon, Surroundings
+
+__all__ = ["Options", "makeService"]
+
+_log = Log()
+
+
+class _Main(MultiService):
+    """The daemon as twistd runs it: its first failures are sentences, and SIGHUP reloads its settings."""
+
+    def __init__(self, options: Options, daemon: Daemon, reactor: object) -> None:
+        super().__init__()
+        self._options = options
+        self._daemon = daemon
+        self._reactor = reactor
+        daemon.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()
+        except IptvdError as error:
+            _leave(error)
+
+    def startService(self) -> None:
+        super().startService()
+        signal.signal(
+            signal.SIGHUP,
+            lambda number, frame: self._reactor.callFromThread(self._reload),  # type: ignore[attr-defined]
+        )
+
+    def _reload(self) -> None:
+        try:
+            self._daemon.reload(self._options.read_settings())
+        except IptvdError as error:
+            _log.error("the settings stay as they were: {reason}", reason=error.sentence)
+
+
+def _leave(error: IptvdError) -> None:
+    """Say one sentence and end: nothing here is worth a traceback."""
+    # twistd has put the log in the place of sys.stderr by the time ports are bound.
+    print(f"iptvd: {error.sentence}", file=sys.__stderr__, flush=True)  # noqa: T201
+    raise SystemExit(1)
+
+
+def makeService(options: Options) -> IService:
+    """The service for ``twistd iptvd``."""
+    from twisted.internet import reactor
+
+    try:
+        ffmpeg = find(options.config.ffmpeg)
+        around = Surroundings(reactor, ffmpeg, Notifier.from_environment(os.environ))
+        return _Main(options, Daemon(options.loaded, around), reactor)
+    except (ConfigError, IptvdError) as error:
+        _leave(error)
+        raise

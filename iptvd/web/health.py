@@ -1,0 +1,150 @@
+"""``/health``, ``/health/detailed``, ``/ping`` and ``/metrics``: how we are, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+
+from attrs import asdict
+from twisted.web.server import Request
+
+from iptvd import __version__
+from iptvd.delivery.hub import Hub
+from iptvd.lineup_service import LineupService
+from iptvd.looplag import LoopLag
+from iptvd.metrics import CONTENT_TYPE, Metrics
+from iptvd.model import ProviderState
+from iptvd.refresh import ProviderStatus
+from iptvd.web.request import AnswerResource, send
+
+#: States in which a provider is as it should be, or soon will be.
+_FINE = (ProviderState.OK, ProviderState.LOADING)
+
+
+def judge(statuses: Iterable[ProviderStatus], channels: int) -> tuple[str, dict[str, str]]:
+    """
+    ``healthy``, ``degraded`` or ``failing``, and why: a reason for each provider that is not well.
+
+    Failing means that there is nothing to watch and nothing on its way.
+    """
+    statuses = list(statuses)
+    reasons = {
+        status.name: f"{status.state.value}: {status.sentence}" if status.sentence else status.state.value
+        for status in statuses
+        if status.state not in _FINE
+    }
+    if not reasons:
+        return "healthy", reasons
+    loading = any(status.state is ProviderState.LOADING for status in statuses)
+    return ("failing" if not channels and not loading else "degraded"), reasons
+
+
+class Health:
+    """Gathers what is told."""
+
+    def __init__(
+        self,
+        lineup: LineupService,
+        hub: Hub,
+        lag: LoopLag,
+        wall: Callable[[], float],
+        notices: Callable[[], Iterable[str]],
+    ) -> None:
+        self._lineup = lineup
+        self._hub = hub
+        self._lag = lag
+        self._wall = wall
+        self._notices = notices
+        self._started = wall()
+
+    def brief(self) -> dict[str, object]:
+        """What anyone may know."""
+        channels = self._lineup.lineup.channels
+        status, reasons = judge(self._lineup.statuses, len(channels))
+        sessions = self._hub.sessions.values()
+        most = self._hub.max_streams
+        return {
+            "status": status,
+            "reasons": reasons,
+            "channels_count": len(channels),
+            "active_channels": len({session.channel.id for session in sessions}),
+            "total_active_streams": len(sessions),
+            "max_concurrent_streams": most,
+            "stream_utilization": f"{100 * len(sessions) / most if most else 0:.1f}%",
+            "uptime_seconds": round(self._wall() - self._started, 1),
+            "version": __version__,
+            "loop_lag_seconds": {
+                "last": round(self._lag.last, 4),
+                "p99": round(self._lag.percentile(0.99), 4),
+                "worst": round(self._lag.worst, 4),
+            },
+        }
+
+    def detailed(self) -> dict[str, object]:
+        """What those may know who may watch."""
+        return {
+            **self.brief(),
+            "providers": [_provider(status) for status in self._lineup.statuses],
+            "sessions": [
+                {
+                    "id": session.id,
+                    "channel_id": session.channel.id,
+                    "channel": session.channel.name,
+                    "face": session.face.value,
+                    "address": session.viewer.address,
+                    "user_agent": session.viewer.agent,
+                    "seconds": round(self._wall() - session.started, 1),
+                    "bytes": session.bytes_sent,
+                }
+                for session in self._hub.sessions.values()
+            ],
+            "notices": list(self._notices()),
+        }
+
+
+def _provider(status: ProviderStatus) -> Mapping[str, object]:
+    facts = asdict(status)
+    facts["state"] = status.state.value
+    return facts
+
+
+class HealthResource(AnswerResource):
+    """``/health`` and ``/health/detailed``: 503 when failing."""
+
+    def __init__(self, facts: Callable[[], dict[str, object]], guarded: bool) -> None:
+        super().__init__()
+        self.isLeaf = guarded
+        self.guarded = guarded
+        self._facts = facts
+
+    async def answer(self, request: Request) -> bytes:
+        """The facts as JSON."""
+        facts = self._facts()
+        if facts["status"] == "failing":
+            request.setResponseCode(503)
+        request.setHeader("Cache-Control", "no-store")
+        return send(request, json.dumps(facts, indent=1).encode() + b"\n", "application/json")
+
+
+class PingResource(AnswerResource):
+    """``/ping``: that we are there."""
+
+    guarded = False
+
+    async def answer(self, request: Request) -> bytes:
+        """It says pong."""
+        request.setHeader("Cache-Control", "no-store")
+        return send(request, b"pong\n", "text/plain; charset=utf-8")
+
+
+class MetricsResource(AnswerResource):
+    """``/metrics``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    async def answer(self, request: Request) -> bytes:
+        """The counters."""
+        request.setHeader("Cache-Control", "no-store")
+        return send(request, self._metrics.text(), CONTENT_TYPE)

@@ -1,0 +1,110 @@
+"""``/``: the channels with their links, the playlist's address, and how the providers are."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha256
+from html import escape
+from urllib.parse import urlencode
+
+from twisted.web.server import Request
+
+from iptvd import __version__
+from iptvd.lineup_service import LineupService
+from iptvd.model import Channel, SourceKind
+from iptvd.refresh import ProviderStatus
+from iptvd.web.playlist import filter_of, path_of
+from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send
+
+#: Channels on one page.
+PAGE = 200
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color-scheme:light dark}"
+    "img{width:2rem;height:2rem;object-fit:contain;vertical-align:middle}"
+    "table{border-collapse:collapse;width:100%}td,th{padding:.25rem .5rem;text-align:left}"
+    "code{user-select:all}.bad{color:#c33}"
+)
+_POLICY = (
+    "default-src 'none'; img-src 'self'; media-src 'self'; base-uri 'none'; form-action 'self'; "
+    f"frame-ancestors 'none'; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
+)
+
+
+class IndexResource(AnswerResource):
+    """The page."""
+
+    isLeaf = False
+
+    def __init__(
+        self, lineup: LineupService, kind_of: Callable[[Channel], SourceKind], notices: Callable[[], list[str]]
+    ) -> None:
+        super().__init__()
+        self._lineup = lineup
+        self._kind_of = kind_of
+        self._notices = notices
+
+    async def answer(self, request: Request) -> bytes:
+        """One page of it."""
+        lineup = self._lineup.lineup
+        base = caller_of(request).base_url
+        chosen = filter_of(request)
+        number = argument(request, "page") or "1"
+        if not number.isascii() or not number.isdigit() or not 0 < int(number[:7]) < 1_000_000:
+            raise Refusal(400, "page is a number from 1")
+        first = (int(number) - 1) * PAGE
+        shown: list[Channel] = []
+        more = False
+        passed = 0
+        for channel in lineup.channels:
+            if not chosen.passes(channel, self._kind_of):
+                continue
+            passed += 1
+            if passed > first + PAGE:
+                more = True
+                break
+            if passed > first:
+                shown.append(channel)
+        prefix = "/" + base.partition("://")[2].partition("/")[2]
+        prefix = prefix.rstrip("/")
+        parts = [
+            f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>iptvd</title><style>{_STYLE}</style>",
+            '<meta name=viewport content="width=device-width">',
+            f"<h1>iptvd</h1><p>Playlist for your player: <code>{escape(base)}/playlist.m3u8</code>",
+            f' (<a href="{escape(prefix)}/playlist.m3u8">open</a>)</p>',
+            *(f"<p class=bad>{escape(notice)}</p>" for notice in self._notices()),
+            "<h2>Providers</h2><table><tr><th>Name<th>State<th>Entries<th>Why</tr>",
+            *map(_provider_row, self._lineup.statuses),
+            f"</table><h2>Channels ({len(lineup.channels)})</h2><table>",
+            *(self._row(channel, prefix) for channel in shown),
+            "</table><p>",
+        ]
+        query = {name: argument(request, name) for name in ("group", "provider", "type", "format")}
+        query = {name: value for name, value in query.items() if value}
+        for there, page, text in ((first > 0, int(number) - 1, "Previous"), (more, int(number) + 1, "Next")):
+            if there:
+                parts.append(f'<a href="?{escape(urlencode({**query, "page": page}))}">{text}</a> ')
+        parts.append(f"</p><p><small>iptvd {__version__}</small></p></html>\n")
+        request.setHeader("Content-Security-Policy", _POLICY)
+        request.setHeader("Referrer-Policy", "no-referrer")
+        request.setHeader("Cache-Control", "no-store")
+        return send(request, "".join(parts).encode("utf-8", "replace"), "text/html; charset=utf-8")
+
+    def _row(self, channel: Channel, prefix: str) -> str:
+        name = escape(channel.name)
+        logo = f'<img src="{escape(prefix)}/logo/{channel.id}" alt="" loading=lazy>'
+        if channel.entry.unsupported:
+            name = f"{name} <small class=bad>{escape(channel.entry.unsupported)}</small>"
+        else:
+            path = path_of(channel, self._kind_of(channel))
+            name = f'<a href="{escape(prefix + path)}">{name}</a>'
+        return f"<tr><td>{channel.number or ''}<td>{logo}<td>{name}<td>{escape(channel.group)}<td>{channel.kind.value}"
+
+
+def _provider_row(status: ProviderStatus) -> str:
+    mark = "" if not status.sentence else " class=bad"
+    return (
+        f"<tr><td>{escape(status.name)}<td{mark}>{status.state.value}<td>{status.entries}"
+        f"<td>{escape(status.sentence)}</tr>"
+    )

@@ -1,0 +1,164 @@
+"""``/logo/<id>``: a channel's picture, fetched once and kept on disk; a drawn initial where there is none."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import blake2b, sha256
+from html import escape
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from iptvd.errors import ProviderError
+from iptvd.interfaces import IFetcher
+from iptvd.lineup import Lineup
+from iptvd.model import Channel
+from iptvd.store import Offload, write_durably
+from iptvd.web.request import AnswerResource, Refusal, send
+
+#: A picture may have this many bytes.
+MAX_LOGO = 2 * 1024 * 1024
+#: Seconds before a logo that could not be fetched is asked for again.
+RETRY = 600.0
+_MOST_MISSING = 20_000
+
+# What a picture begins with, and its type. No SVG: it can hold scripts.
+_MAGIC = (
+    (re.compile(rb"\x89PNG\r\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8"), "image/gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "image/avif"),
+    (re.compile(rb"\x00\x00\x01\x00"), "image/x-icon"),
+)
+
+
+def picture_type(data: bytes) -> str:
+    """The media type of a picture that may be shown, by content; empty when it is none."""
+    return next((kind for magic, kind in _MAGIC if magic.match(data)), "")
+
+
+def drawn(name: str) -> bytes:
+    """An SVG with a name's initial, in a colour that depends on the name."""
+    initial = next((letter for letter in name.upper() if letter.isalnum()), "?")
+    hue = sha256(name.encode("utf-8", "replace")).digest()[0] * 360 // 256
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" role="img">'
+        f'<rect width="100" height="100" rx="16" fill="hsl({hue},45%,38%)"/>'
+        '<text x="50" y="50" dy=".36em" text-anchor="middle" font-family="sans-serif" font-size="56" fill="#fff">'
+        f"{escape(initial)}</text></svg>\n"
+    ).encode()
+
+
+class LogoCache:
+    """
+    Pictures on disk, the least recently written dropped first.
+
+    :param limit: bytes that all of them together may have.
+    """
+
+    def __init__(
+        self, folder: Path, fetcher: IFetcher, offload: Offload, wall: Callable[[], float], limit: int
+    ) -> None:
+        self._folder = folder
+        self._fetcher = fetcher
+        self._offload = offload
+        self._wall = wall
+        self.limit = limit
+        self._missing: OrderedDict[str, float] = OrderedDict()
+        self._fetching: dict[str, list[Deferred[bytes]]] = {}
+
+    async def get(self, url: str) -> bytes:
+        """The picture at a URL; empty when there is none to be had."""
+        name = blake2b(url.encode("utf-8", "replace"), digest_size=16).hexdigest()
+        kept: bytes = await self._offload(self._read, name)
+        if kept:
+            return kept
+        if self._missing.get(name, 0.0) > self._wall():
+            return b""
+        waiters = self._fetching.get(name)
+        if waiters is not None:
+            waiting: Deferred[bytes] = Deferred(lambda gone: waiters.remove(gone))
+            waiters.append(waiting)
+            return await waiting
+        self._fetching[name] = []
+        data = b""
+        try:
+            data = await self._fetch(url)
+            if data:
+                await self._offload(self._write, name, data)
+            else:
+                self._missing[name] = self._wall() + RETRY
+                while len(self._missing) > _MOST_MISSING:
+                    self._missing.popitem(last=False)
+        finally:
+            for waiting in self._fetching.pop(name):
+                waiting.callback(data)
+        return data
+
+    async def _fetch(self, url: str) -> bytes:
+        try:
+            fetched = await self._fetcher.get(url, limit=MAX_LOGO, timeout=10.0)
+        except ProviderError:
+            return b""
+        return fetched.body if fetched.status == 200 and picture_type(fetched.body) else b""
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError:
+            return b""
+
+    def _write(self, name: str, data: bytes) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        write_durably(self._folder / name, [data])
+        files = sorted((file.stat().st_mtime, file.stat().st_size, file) for file in self._folder.iterdir())
+        total = sum(size for _, size, _ in files)
+        for _, size, file in files:
+            if total <= self.limit:
+                break
+            file.unlink()
+            total -= size
+
+
+class LogosResource(Resource):
+    """``/logo/``."""
+
+    def __init__(self, lineup: Callable[[], Lineup], cache: LogoCache) -> None:
+        super().__init__()
+        self._lineup = lineup
+        self._cache = cache
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """The logo of the channel with that id."""
+        channel = self._lineup().by_id.get(int(path)) if path.isdigit() and len(path) < 11 else None
+        return LogoResource(channel, self._cache)
+
+
+class LogoResource(AnswerResource):
+    """One logo."""
+
+    open_to_pages = True
+
+    def __init__(self, channel: Channel | None, cache: LogoCache) -> None:
+        super().__init__()
+        self._channel = channel
+        self._cache = cache
+
+    async def answer(self, request: Request) -> bytes:
+        """The picture."""
+        channel = self._channel
+        if channel is None:
+            raise Refusal(404, "There is no such channel.")
+        data = await self._cache.get(channel.logo) if channel.logo else b""
+        kind = picture_type(data)
+        request.setHeader("Cache-Control", "public, max-age=86400" if kind else "public, max-age=600")
+        if not kind:
+            data, kind = drawn(channel.name), "image/svg+xml"
+        etag = f'"{blake2b(data, digest_size=12).hexdigest()}"'
+        request.setHeader("Content-Security-Policy", "default-src 'none'; sandbox")
+        return send(request, data, kind, etag=etag, compress=False)

@@ -1,0 +1,21 @@
+"""What we ask of the kernel for a viewer's socket."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+from twisted.internet.interfaces import ITCPTransport
+
+#: Bytes not yet sent that the kernel holds for a viewer before it says that there is room again.
+UNSENT = 131072
+
+_TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+
+
+def limit_unsent(transport: ITCPTransport) -> None:
+    """Let a slow viewer cost the kernel no more than a fast one (tcp(7), TCP_NOTSENT_LOWAT)."""
+    handle = getattr(transport, "getHandle", None)
+    if handle is not None:
+        with suppress(OSError, AttributeError):
+            handle().setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT)

@@ -1,0 +1,118 @@
+"""Tests of the settings themselves, their reference and the example file."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from iptvd.config import load
+from iptvd.errors import ConfigError
+from iptvd.reference import reference
+from iptvd.settings import SETTINGS, Config, ProviderSpec, default_state_dir, shown
+from tests.makers import Maker, PanelSettings, finder
+
+_TREE = Path(__file__).parent.parent
+
+
+class ConfigTests(SynchronousTestCase):
+    def test_defaults_are_of_their_own_form(self) -> None:
+        """Every default is a value that could have been set."""
+        for setting in SETTINGS:
+            if isinstance(setting.default, attrs.Factory(list).__class__):
+                continue
+            text = shown(setting.default)
+            if text:
+                self.assertEqual(setting.form.from_text(text), setting.default, setting.name)
+
+    def test_nothing_secret_in_a_repr(self) -> None:
+        """A provider's settings do not come out of the settings' repr."""
+        spec = ProviderSpec("panel", "panel", PanelSettings(upper="canary"))
+        self.assertNotIn("CANARY", repr(Config(providers=(spec,))))
+
+    def test_state_dir(self) -> None:
+        """The state folder is systemd's, else the user's own."""
+        for environ, path, origin in (
+            ({"STATE_DIRECTORY": "/var/lib/iptvd:/x", "HOME": "/h"}, "/var/lib/iptvd", "environment STATE_DIRECTORY"),
+            ({"XDG_STATE_HOME": "/xdg", "HOME": "/h"}, "/xdg/iptvd", "environment XDG_STATE_HOME"),
+            ({"XDG_STATE_HOME": "relative", "HOME": "/h"}, "/h/.local/state/iptvd", "default"),
+            ({}, str(Path.home() / ".local/state/iptvd"), "default"),
+        ):
+            self.assertEqual(default_state_dir(environ), (Path(path), origin))
+
+    def test_no_home(self) -> None:
+        """A user without a home is told to name a folder for the state."""
+        with mock.patch.object(Path, "home", side_effect=RuntimeError), self.assertRaises(ConfigError) as caught:
+            default_state_dir({})
+        self.assertIn("--state-dir", caught.exception.sentence)
+
+    def test_shown(self) -> None:
+        """Values are shown as they are written."""
+        found = [shown(value) for value in (True, False, (), ("a", 1), 10.0, 0.25, 31622400.0, None, "x", Path("/x"))]
+        self.assertEqual(found, ["true", "false", "", "a 1", "10", "0.25", "31622400", "", "x", "/x"])
+
+
+class ReferenceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.page = (_TREE / "docs/settings.md").read_text()
+
+    def test_reference_is_up_to_date(self) -> None:
+        """docs/settings.md is what ``python -m iptvd.reference`` writes."""
+        written = subprocess.run([sys.executable, "-m", "iptvd.reference"], capture_output=True, check=True, text=True)
+        self.assertEqual(self.page, written.stdout)
+        self.assertEqual(self.page, reference())
+
+    def test_every_setting_is_explained(self) -> None:
+        """Every setting stands in the reference with its names, its meaning and its default."""
+        rows = {row.split("`")[1]: row for row in self.page.splitlines() if row.startswith("| `")}
+        fields = [each for each in attrs.fields(Config) if each.name not in ("rules", "providers")]
+        self.assertEqual(len(fields), len(SETTINGS))
+        for field in fields:
+            row = rows[field.name]
+            self.assertIn(f"`IPTVD_{field.name.upper()}`", row)
+            self.assertIn(field.metadata["help"], row)
+            self.assertIn(field.metadata["option"], row)
+            self.assertGreater(len(row.split("|")[4].strip()), 0, field.name)
+        for section in ("[[provider]]", "[[rule]]", "`DADDYLIVE_URI`"):
+            self.assertIn(section, self.page)
+
+
+class ExampleTests(SynchronousTestCase):
+    def load(self, text: str) -> Any:
+        file = Path(self.mktemp())
+        file.write_text(text)
+        return load({"config": str(file)}, {"HOME": "/h"}, find=finder(Maker("demo"), Maker("xtream")))
+
+    def setUp(self) -> None:
+        self.text = (_TREE / "etc/iptvd.toml").read_text()
+
+    def test_example_loads(self) -> None:
+        """The example starts the test card, and all else is as without it."""
+        loaded = self.load(self.text)
+        spec = ProviderSpec("demo", "test-card", PanelSettings())
+        self.assertEqual(loaded.config, Config(providers=(spec,), state_dir=Path("/h/.local/state/iptvd")))
+        self.assertEqual(loaded.notices, ())
+
+    def test_example_names_every_setting(self) -> None:
+        """With its comments taken away the example still loads, and sets everything there is."""
+        text = re.sub(r"^#(?! )", "", self.text, flags=re.MULTILINE).replace('username = "bob"\n', "")
+        self.assertEqual(set(tomllib.loads(text)), {each.name for each in SETTINGS} | {"provider", "rule"})
+        config = self.load(text).config
+        self.assertEqual([spec.name for spec in config.providers], ["test-card", "home"])
+        self.assertEqual(len(config.rules), 2)
+
+    def test_example_shows_the_defaults(self) -> None:
+        """What the example has commented out is the default, except where there is none to show."""
+        text = re.sub(r"^#(?! )", "", self.text, flags=re.MULTILINE).replace('username = "bob"\n', "")
+        config = self.load(text).config
+        invented = {"listen", "public_url", "state_dir", "ffmpeg", "trusted_proxies", "allowed_hosts"}
+        for setting in SETTINGS:
+            if setting.name not in invented:
+                self.assertEqual(getattr(config, setting.name), setting.default, setting.name)
