@@ -74,7 +74,9 @@ class Assembly:
             if not done % 100:
                 yield
         for done, channel in enumerate(self._channels.values()):
-            self._digest.update(repr((channel, channel.logo, channel.entry.catchup)).encode("utf-8", "replace"))
+            entry = channel.entry
+            told = repr((channel, channel.logo, entry.tvg_name, entry.catchup, entry.unsupported))
+            self._digest.update(told.encode("utf-8", "replace"))
             if not done % 100:
                 yield
         self.lineup = Lineup(tuple(self._channels.values()), self._channels, self._digest.hexdigest())

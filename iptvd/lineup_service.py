@@ -166,6 +166,7 @@ class LineupService(MultiService):
             except StoreError as error:
                 self._identities.changed = True
                 self.log.error("the channel ids could not be kept: {reason}", reason=error.sentence)
-        if assembly.lineup.revision != self.lineup.revision:
-            self.lineup = assembly.lineup
+        # The same revision may still have new addresses behind it.
+        before, self.lineup = self.lineup, assembly.lineup
+        if before.revision != self.lineup.revision:
             self._published(self.lineup)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import string
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest import mock
 
 from attrs import evolve
@@ -176,8 +177,9 @@ class KeyTests(SynchronousTestCase):
     """The key file."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
         self.path = self.folder / "tokens.key"
 
     def refused(self) -> str:

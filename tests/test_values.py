@@ -24,7 +24,7 @@ class Size(Enum):
 class ValuesTests(SynchronousTestCase):
     def refused(self, form: Form[object], *wrong: object) -> None:
         for value in wrong:
-            with self.assertRaises(ValueError, msg=repr(value)):
+            with self.assertRaises(ValueError):
                 if isinstance(value, str):
                     form.from_text(value)
                 else:
@@ -73,7 +73,7 @@ class ValuesTests(SynchronousTestCase):
         self.assertEqual(form.from_text(" https://tv.example.com/tv/ "), "https://tv.example.com/tv")
         self.assertEqual([form.from_text("http://[::1]:8085"), form.from_text("")], ["http://[::1]:8085", ""])
         bad = ("tv.example.com", "ftp://x", "http://", "http://u:p@x", "http://x?a=b", "http://x#f", "http://x y")
-        self.refused(form, *bad, "http://x:0", "http://x:99999", "http://[::1", "http://x/\n", "http://x\\y", 1)
+        self.refused(form, *bad, "http://x:0", "http://x:99999", "http://[::1", "http://x/\x01", "http://x\\y", 1)
 
     def test_endpoints(self) -> None:
         """Endpoints are told from bare ports and impossible ports."""

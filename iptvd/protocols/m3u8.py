@@ -24,11 +24,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from urllib.parse import parse_qsl
 
 from attrs import field, frozen
 
 from iptvd.errors import ProtocolError
+from iptvd.protocols.m3u8_tags import Variables, attributes
 from iptvd.protocols.references import Base
 from iptvd.protocols.sniff import ENOUGH, Media, sniff
 
@@ -37,9 +37,6 @@ MAX_BODY = 8 * 1024 * 1024
 MAX_LINES = 200_000
 MAX_LINE = 64 * 1024
 MAX_OUTPUT = 32 * 1024 * 1024
-#: Attributes of one tag, counting what is between two commas.
-MAX_ATTRIBUTES = 500
-
 # What one step of `Rewriting` may cost: bytes looked at, and as much for each line as a URI costs.
 _STEP = 16 * 1024
 _LINE_COST = 512
@@ -47,10 +44,7 @@ _LINE_COST = 512
 _BOM = b"\xef\xbb\xbf"
 _MEDIA = frozenset(["ts", "m4s", "mp4", "m4v", "m4a", "cmfv", "cmfa", "aac", "ac3", "ec3", "mp3", "vtt", "webvtt"])
 
-# Possessive, so that no line makes them try twice. RFC 8216 section 4.2; white space around is an indulgence.
-_ATTRIBUTE = re.compile(rb'([^=,"]*+)(?:=[ \t]*+(?:"([^"]*+)"[ \t]*+|([^",]*+)))?(?:,|\Z)')
 _NUMBER = re.compile(rb"[ \t]*([0-9]{1,20})((?:\.[0-9]{1,20})?)")
-_REFERENCE = re.compile(rb"\{\$([A-Za-z0-9_-]+)\}")
 
 
 class Role(Enum):
@@ -122,25 +116,6 @@ class Rewritten:
     variables: Mapping[str, str] = field(repr=False)
 
 
-def _attributes(text: bytes) -> list[tuple[bytes, bytes, int]]:
-    # Name, value without quotes, and where the value starts. An item without "=" is passed over.
-    found: list[tuple[bytes, bytes, int]] = []
-    position = items = 0
-    while position < len(text):
-        match = _ATTRIBUTE.match(text, position)
-        if match is None:
-            raise ProtocolError("The playlist has a tag whose attributes have a quotation mark too many or too few.")
-        position = match.end()
-        items += 1
-        if items > MAX_ATTRIBUTES:
-            raise ProtocolError(f"The playlist has a tag with more than {MAX_ATTRIBUTES} attributes.")
-        if match.lastindex == 2:
-            found.append((match[1].strip(), match[2], match.start(2)))
-        elif match.lastindex == 3:
-            found.append((match[1].strip(), match[3].rstrip(), match.start(3)))
-    return found
-
-
 def _seconds(text: bytes) -> float | None:
     match = _NUMBER.match(text)
     return float(match[1] + match[2]) if match else None
@@ -198,10 +173,9 @@ class Rewriting:
             raise ProtocolError(f"The playlist has more than {MAX_LINES} lines.")
         self._base = Base(base_url)
         self._mint = mint
-        self._imports = variables or {}
+        self._variables = Variables(self._base.query[1:], variables or {}, self._grow)
         self._fragmented = b"#EXT-X-MAP:" in body
         self._minted: dict[bytes, tuple[Role, bytes]] = {}
-        self._variables: dict[bytes, bytes] = {}
         self._grown = 0
         self._variant_follows = False
         self._multivariant = self._blocking_reload = self._ended = self._drm = False
@@ -246,7 +220,7 @@ class Rewriting:
             segments=self._segments,
             uris=self._uris,
             drm=self._drm,
-            variables={_text(name): _text(value) for name, value in self._variables.items()},
+            variables=self._variables.known(),
         )
 
     def _uri_line(self, text: bytes) -> bytes:
@@ -259,7 +233,7 @@ class Rewriting:
     def _tag(self, text: bytes) -> bytes:
         name, colon, value = text.partition(b":")
         if name == b"#EXT-X-DEFINE":
-            return name + colon + self._define(value)
+            return name + colon + self._variables.define(value)
         if name in _URIS:
             text = name + colon + self._replaced_in(name, value)
         if name in _MULTIVARIANT:
@@ -267,9 +241,7 @@ class Rewriting:
             self._variant_follows |= name == b"#EXT-X-STREAM-INF"
         else:
             self._note(name, value)
-        if self._variables and b"{$" in text:
-            text = self._expanded(text, strict=False)
-        return text
+        return self._variables.expand(text) if self._variables else text
 
     def _note(self, name: bytes, value: bytes) -> None:
         if name == b"#EXT-X-TARGETDURATION":
@@ -279,7 +251,7 @@ class Rewriting:
         elif name == b"#EXT-X-ENDLIST":
             self._ended = True
         elif name in (b"#EXT-X-PART-INF", b"#EXT-X-SERVER-CONTROL", b"#EXT-X-SKIP"):
-            for attribute, told, _ in _attributes(value):
+            for attribute, told, _ in attributes(value):
                 if attribute == b"PART-TARGET":
                     self._part_target = _seconds(told)
                 elif attribute == b"SKIPPED-SEGMENTS":
@@ -288,7 +260,7 @@ class Rewriting:
                     self._blocking_reload = told == b"YES"
 
     def _replaced_in(self, tag: bytes, text: bytes) -> bytes:
-        found = _attributes(text)
+        found = attributes(text)
         # An attribute that is there twice counts as players count it, the last one; but each is replaced.
         values = {name: value for name, value, _ in found}
         roles = _URIS[tag]
@@ -314,8 +286,7 @@ class Rewriting:
         return is_skd or values.get(b"KEYFORMAT", b"identity") not in (b"identity", b"")
 
     def _replaced(self, text: bytes, role: Role, opaque: bool = False) -> bytes:
-        if b"{$" in text:
-            text = self._expanded(text, strict=True)
+        text = self._variables.expand(text, strict=True)
         # Byte ranges of one file and a key that is told again and again cost once.
         known_role, new = self._minted.get(text, _NOTHING)
         if known_role is not role:
@@ -331,50 +302,10 @@ class Rewriting:
         self._grow(len(new))
         return new
 
-    def _define(self, text: bytes) -> bytes:
-        values = {name: self._expanded(value, strict=False) for name, value, _ in _attributes(text)}
-        if b"IMPORT" in values:
-            name = values[b"IMPORT"]
-            if _text(name) not in self._imports:
-                raise ProtocolError("The playlist imports a variable that the playlist before it did not define.")
-            self._variables[name] = self._imports[_text(name)].encode("utf-8", "surrogateescape")
-            return text
-        if b"QUERYPARAM" in values:
-            name = values[b"QUERYPARAM"]
-            # The first of that name counts.
-            query = dict(reversed(parse_qsl(self._base.query[1:], keep_blank_values=True, errors="surrogateescape")))
-            if _text(name) not in query:
-                raise ProtocolError("The playlist takes a variable from its own address, which does not have it.")
-            value = query[_text(name)].encode("utf-8", "surrogateescape")
-        else:
-            name = values.get(b"NAME", b"")
-            value = values.get(b"VALUE", b"")
-        if re.search(rb'["\r\n]', value):
-            raise ProtocolError("The playlist defines a variable that holds a quotation mark or a line end.")
-        self._variables[name] = value
-        return b'NAME="%b",VALUE=""' % name
-
-    def _expanded(self, text: bytes, strict: bool) -> bytes:
-        # Not strict: a reference to nothing may be meant literally, as in a playlist that defines nothing.
-        def value(match: re.Match[bytes]) -> bytes:
-            known = self._variables.get(match[1])
-            if known is None:
-                if strict:
-                    raise ProtocolError("The playlist uses a variable that it does not define.")
-                return match[0]
-            self._grow(len(known))
-            return known
-
-        return _REFERENCE.sub(value, text)
-
     def _grow(self, size: int) -> None:
         self._grown += size
         if self._grown > MAX_OUTPUT:
             raise ProtocolError(f"The playlist would grow beyond {MAX_OUTPUT >> 20} MiB.")
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def rewrite(body: bytes, base_url: str, mint: Mint, variables: Mapping[str, str] | None = None) -> Rewritten:

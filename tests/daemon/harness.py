@@ -41,7 +41,10 @@ class Daemon(ChildProcess, HttpServer):
     :param arguments: what follows ``twistd -n iptvd``; port, state folder and settings file are given already.
     :param toml: its settings file.
     :param environment: variables to add to a clean environment.
+    :ivar tracebacks_expected: set by a test in which the daemon is meant to log one.
     """
+
+    tracebacks_expected = False
 
     def __init__(
         self, folder: Path, *arguments: str, toml: str = "", environment: Mapping[str, str] | None = None

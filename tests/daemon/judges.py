@@ -21,7 +21,7 @@ class Verdict:
     What ffmpeg found.
 
     :ivar status: its exit status; 0 is good.
-    :ivar words: what it complained about, empty when it is content.
+    :ivar words: what it complained about first, empty when it is content.
     """
 
     status: int
@@ -72,7 +72,9 @@ class Decoded:
 
 def judge(url: str, seconds: float, *, options: tuple[str, ...] = ()) -> Verdict:
     """
-    Let ffmpeg read so many seconds of a URL, and stop at the first thing that is wrong.
+    Let ffmpeg read so many seconds of a URL, and stop at the first packet that is damaged.
+
+    A stream that starts between key frames is none the worse for it, but ffmpeg complains up to the first.
 
     :param options: for the input, such as ``("-headers", …)``.
     """
@@ -81,7 +83,7 @@ def judge(url: str, seconds: float, *, options: tuple[str, ...] = ()) -> Verdict
     command = [find_ffmpeg(), "-nostdin", "-v", "error", "-xerror", "-rw_timeout", f"{PATIENCE * 1e6:.0f}", *options]
     command += ["-i", url, "-map", "0", "-t", str(seconds), "-c", "copy", "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, check=False, timeout=seconds * 3 + 2 * PATIENCE)
-    return Verdict(done.returncode, done.stderr.decode(errors="replace").strip())
+    return Verdict(done.returncode, done.stderr.decode(errors="replace").strip()[:2000])
 
 
 def _open(source: str | bytes) -> InputContainer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,40 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.errors import ProtocolError
 from iptvd.protocols import m3u8
 from iptvd.protocols.m3u8 import Rewriting, Rewritten, Role, rewrite, single_variant
-
-BASE = "http://cdn.example.com/live/one/index.m3u8?token=abc&lang=en&lang=de&odd=a%22b"
-
-
-class Minted:
-    """Gives out numbered URIs and remembers what for."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Role, str]] = []
-
-    def __call__(self, url: str, role: Role, extension: str) -> str:
-        self.calls.append((url, role, extension))
-        return f"/m/{role.value}{len(self.calls)}.{extension}"
-
-
-class RewriteTestCase(SynchronousTestCase):
-    """Rewrites playlists given line by line."""
-
-    def setUp(self) -> None:
-        self.minted = Minted()
-
-    def rewrite(self, *lines: str, variables: Mapping[str, str] | None = None) -> Rewritten:
-        body = "\n".join(("#EXTM3U", *lines, "")).encode()
-        return rewrite(body, BASE, self.minted, variables)
-
-    def lines(self, *lines: str, variables: Mapping[str, str] | None = None) -> list[str]:
-        """What these lines became."""
-        return self.rewrite(*lines, variables=variables).body.decode().split("\n")[1:-1]
-
-    def refused(self, *lines: str, variables: Mapping[str, str] | None = None) -> str:
-        with self.assertRaises(ProtocolError) as caught:
-            self.rewrite(*lines, variables=variables)
-        self.assertNotIn("cdn.example", caught.exception.sentence)
-        return str(caught.exception)
+from tests.protocols.playlists import BASE, Minted, RewriteTestCase
 
 
 class RewriteTests(RewriteTestCase):
@@ -257,49 +222,6 @@ class ExtensionTests(RewriteTestCase):
             self.assertEqual(self.extension(f'#EXT-X-SESSION-DATA:DATA-ID="a",URI="{uri}"'), extension, uri)
 
 
-class AttributeTests(RewriteTestCase):
-    """Attribute lists as they come."""
-
-    def test_commas_and_equal_signs_in_quotes(self) -> None:
-        """Commas, equal signs and URI= in quoted text are text."""
-        (line,) = self.lines('#EXT-X-MEDIA:NAME="a,URI=\'x\',b=c",URI="d,e=f"')
-        self.assertEqual(line, '#EXT-X-MEDIA:NAME="a,URI=\'x\',b=c",URI="/m/playlist1.m3u8"')
-
-    def test_white_space(self) -> None:
-        """White space around names, values and lines is kept."""
-        self.assertEqual(
-            self.lines(' \t#EXT-X-MAP: URI = " i.mp4 " , BYTERANGE = "1@0" \t', "\ta b.ts  "),
-            [' \t#EXT-X-MAP: URI = "/m/init1.mp4" , BYTERANGE = "1@0" \t', "\t/m/segment2.ts  "],
-        )
-        self.assertEqual(self.minted.calls[0][0], "http://cdn.example.com/live/one/i.mp4")
-        self.assertEqual(self.minted.calls[1][0], "http://cdn.example.com/live/one/a%20b.ts")
-
-    def test_without_quotes(self) -> None:
-        """A URI that lacks its quotes is replaced all the same."""
-        self.assertEqual(self.lines("#EXT-X-MAP:URI= i.mp4 ,A=1"), ["#EXT-X-MAP:URI= /m/init1.mp4 ,A=1"])
-
-    def test_twice(self) -> None:
-        """Where a URI is given twice, neither stays."""
-        self.assertEqual(
-            self.lines('#EXT-X-MAP:URI="a.mp4",URI="b.mp4"'), ['#EXT-X-MAP:URI="/m/init1.mp4",URI="/m/init2.mp4"']
-        )
-
-    def test_oddities_stay(self) -> None:
-        """Empty items, words without a value and an empty URI stay."""
-        lines = ['#EXT-X-MAP:,,A,B=,URI="",URI=,', "#EXT-X-MAP:", "#EXT-X-MAP"]
-        self.assertEqual(self.lines(*lines), lines)
-
-    def test_quotes_that_do_not_close(self) -> None:
-        """An attribute list with a stray quotation mark is refused, since players differ in what they take it for."""
-        for text in ('URI="a.mp4', 'URI="a"b"', 'URI="a" b', 'A=b"c",URI="x"', 'A"=1'):
-            self.assertIn("quotation mark", self.refused(f"#EXT-X-MAP:{text}"))
-
-    def test_too_many(self) -> None:
-        """A tag with more attributes than any tag has is refused."""
-        self.lines("#EXT-X-MAP:" + "A=1," * m3u8.MAX_ATTRIBUTES)
-        self.assertIn("500 attributes", self.refused("#EXT-X-MAP:" + "A=1," * (m3u8.MAX_ATTRIBUTES + 1)))
-
-
 class SchemeTests(RewriteTestCase):
     """What is not http or https."""
 
@@ -345,92 +267,6 @@ class SchemeTests(RewriteTestCase):
             self.assertIn("neither http nor https", self.refused(uri))
             self.refused(f'#EXT-X-KEY:METHOD=AES-128,URI="{uri}"')
         self.assertEqual(self.minted.calls, [])
-
-
-class VariableTests(RewriteTestCase):
-    """EXT-X-DEFINE."""
-
-    def test_value(self) -> None:
-        """Variables are filled in where they are used, and no value leaves in a definition."""
-        result = self.rewrite(
-            '#EXT-X-DEFINE:NAME="host",VALUE="secret.test"',
-            '#EXT-X-DEFINE:VALUE="https://{$host}/x",NAME="root"',
-            '#EXT-X-DEFINE:NAME="lang",VALUE="en"',
-            '#EXT-X-MEDIA:TYPE=AUDIO,NAME="{$lang} {$none}",URI="{$root}/{$lang}.m3u8"',
-            '#EXT-X-UNHEARD-OF:A="{$lang}"',
-            "#EXTINF:6,{$lang}",
-            "# {$lang}",
-            "{$root}/{$lang}_1.ts?{$ }",
-        )
-        self.assertEqual(
-            result.body.decode().split("\n")[1:-1],
-            [
-                '#EXT-X-DEFINE:NAME="host",VALUE=""',
-                '#EXT-X-DEFINE:NAME="root",VALUE=""',
-                '#EXT-X-DEFINE:NAME="lang",VALUE=""',
-                '#EXT-X-MEDIA:TYPE=AUDIO,NAME="en {$none}",URI="/m/playlist1.m3u8"',
-                '#EXT-X-UNHEARD-OF:A="en"',
-                "#EXTINF:6,{$lang}",
-                "# {$lang}",
-                "/m/segment2.ts",
-            ],
-        )
-        self.assertEqual(
-            [url for url, _, _ in self.minted.calls],
-            ["https://secret.test/x/en.m3u8", "https://secret.test/x/en_1.ts?%7B$%20%7D"],
-        )
-        self.assertEqual(
-            dict(result.variables), {"host": "secret.test", "root": "https://secret.test/x", "lang": "en"}
-        )
-
-    def test_query_parameter(self) -> None:
-        """A variable taken from the playlist's own query is filled in, and players need not look for it in ours."""
-        self.assertEqual(
-            self.lines('#EXT-X-DEFINE:QUERYPARAM="token"', '#EXT-X-DEFINE:QUERYPARAM="lang"', "{$lang}.ts?t={$token}"),
-            ['#EXT-X-DEFINE:NAME="token",VALUE=""', '#EXT-X-DEFINE:NAME="lang",VALUE=""', "/m/segment1.ts"],
-        )
-        self.assertEqual(self.minted.calls[0][0], "http://cdn.example.com/live/one/en.ts?t=abc")
-        self.refused('#EXT-X-DEFINE:QUERYPARAM="none"')
-
-    def test_import(self) -> None:
-        """What a multivariant playlist defined can be imported by those it lists."""
-        parent = self.rewrite('#EXT-X-DEFINE:NAME="p",VALUE="secret"')
-        lines = self.lines('#EXT-X-DEFINE:IMPORT="p"', "{$p}.ts", variables=parent.variables)
-        self.assertEqual(lines, ['#EXT-X-DEFINE:IMPORT="p"', "/m/segment1.ts"])
-        self.assertEqual(self.minted.calls[0][0], "http://cdn.example.com/live/one/secret.ts")
-        self.assertIn("imports", self.refused('#EXT-X-DEFINE:IMPORT="q"', variables=parent.variables))
-        self.assertIn("imports", self.refused('#EXT-X-DEFINE:IMPORT="p"'))
-
-    def test_any_bytes(self) -> None:
-        """A value that is not UTF-8 goes into the URL byte for byte, through an import too."""
-        parent = rewrite(b'#EXTM3U\n#EXT-X-DEFINE:NAME="p",VALUE="\xc3\xbc\xff"', BASE, self.minted)
-        self.rewrite('#EXT-X-DEFINE:IMPORT="p"', "{$p}.ts", variables=parent.variables)
-        self.assertEqual(self.minted.calls[0][0], "http://cdn.example.com/live/one/%C3%BC%FF.ts")
-
-    def test_drm_key(self) -> None:
-        """A key left to the player has its variables filled in."""
-        self.assertEqual(
-            self.lines('#EXT-X-DEFINE:NAME="k",VALUE="1"', '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://{$k}"')[1],
-            '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://1"',
-        )
-
-    def test_undefined(self) -> None:
-        """A URI with a variable that is not defined before it is refused."""
-        self.assertIn("does not define", self.refused("{$host}/a.ts", '#EXT-X-DEFINE:NAME="host",VALUE="x"'))
-
-    def test_value_that_breaks_out(self) -> None:
-        """A value that would end the quotes or the line it is put into is refused."""
-        self.assertIn("quotation mark", self.refused('#EXT-X-DEFINE:QUERYPARAM="odd"'))
-
-    def test_without_a_name(self) -> None:
-        """A definition of nothing does no harm."""
-        self.assertEqual(self.lines("#EXT-X-DEFINE:"), ['#EXT-X-DEFINE:NAME="",VALUE=""'])
-
-    def test_growth(self) -> None:
-        """Variables that make a playlist grow without end are refused."""
-        define = f'#EXT-X-DEFINE:NAME="a",VALUE="{"x" * 60_000}"'
-        self.assertIn("32 MiB", self.refused(define, "{$a}" * 1000))
-        self.assertIn("32 MiB", self.refused(define, f'#EXT-X-UNHEARD-OF:A="{"{$a}" * 1000}"'))
 
 
 class LosslessTests(SynchronousTestCase):
@@ -529,6 +365,12 @@ class BoundsTests(SynchronousTestCase):
         self.assertIn("200000 lines", self.refused(b"#EXTM3U\n" + b"\n" * (2 * m3u8.MAX_LINES)))
         rewrite(b"#EXTM3U\n#" + b"x" * (m3u8.MAX_LINE - 1), BASE, Minted())
         self.assertIn("64 KiB", self.refused(b"#EXTM3U\n#" + b"x" * m3u8.MAX_LINE))
+
+    def test_growth(self) -> None:
+        """A playlist that our own URIs would make grow beyond 32 MiB is refused."""
+        with self.assertRaises(ProtocolError) as caught:
+            rewrite(b"#EXTM3U\n" + b"a.ts\n" * 34, BASE, lambda url, role, extension: "x" * 1024 * 1024)
+        self.assertIn("32 MiB", str(caught.exception))
 
     def test_bad_address(self) -> None:
         """A playlist that did not come over http is not read."""

@@ -40,21 +40,8 @@ ANYTHING = strategies.recursive(
     max_leaves=4,
 )
 COLUMNS = [
-    "stream_id",
-    "num",
-    "name",
-    "title",
-    "stream_type",
-    "stream_icon",
-    "cover",
-    "epg_channel_id",
-    "category_id",
-    "category_ids",
-    "tv_archive",
-    "tv_archive_duration",
-    "container_extension",
-    "series_id",
-    "last_modified",
+    *("stream_id", "num", "name", "title", "stream_type", "stream_icon", "cover", "epg_channel_id", "category_id"),
+    *("category_ids", "tv_archive", "tv_archive_duration", "container_extension", "series_id", "last_modified"),
 ]
 
 
@@ -72,14 +59,21 @@ def collected(body: object, groups: dict[str, str] | None = None, output: str = 
     return into
 
 
+def mixed(*values: object) -> tuple[object, ...]:
+    """Values of many types."""
+    return values
+
+
 class ValueTests(SynchronousTestCase):
     """Single values."""
 
     def test_whole_numbers(self) -> None:
         """Numbers count however they are written, and nothing else does."""
-        for value in (51, 51.0, "51", " 51 ", "51.0", "+51", "051", "51."):
+        for value in mixed(51, 51.0, "51", " 51 ", "51.0", "+51", "051", "51."):
             self.assertEqual(whole_number(value), 51, value)
-        for value in (None, "", "x", "5 1", "5.5", 5.5, float("inf"), float("nan"), [], {}, "9" * 16, 10**15, 1e15):
+        for value in mixed(
+            None, "", "x", "5 1", "5.5", 5.5, float("inf"), float("nan"), [], {}, "9" * 16, 10**15, 1e15
+        ):
             self.assertIsNone(whole_number(value), value)
         self.assertEqual([whole_number(True), whole_number(False), whole_number("-3")], [1, 0, -3])
 
@@ -95,7 +89,7 @@ class ValueTests(SynchronousTestCase):
     def test_link(self) -> None:
         """A logo is an http or https address, anything else is none."""
         self.assertEqual(link(" http://logo.example.com/a b.png "), "http://logo.example.com/a%20b.png")
-        for value in (
+        for value in mixed(
             None,
             "",
             5,
@@ -109,7 +103,7 @@ class ValueTests(SynchronousTestCase):
     def test_extension(self) -> None:
         """A container is a short word of letters and digits, mp4 if it is not."""
         self.assertEqual([extension("mkv"), extension(".AVI "), extension("m4v")], ["mkv", "avi", "m4v"])
-        for value in (None, "", "mp4/../x", "matroska", 4, [], "m?v"):
+        for value in mixed(None, "", "mp4/../x", "matroska", 4, [], "m?v"):
             self.assertEqual(extension(value), "mp4", value)
 
 
@@ -124,7 +118,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """JSON under status 200 is an answer."""
-        self.assertIsNone(check_answer(200, b" []", "the films"))
+        check_answer(200, b" []", "the films")
 
     def test_page(self) -> None:
         """A web page instead of JSON is said to be one."""
@@ -179,7 +173,7 @@ class AccountTests(SynchronousTestCase):
 
     def test_sparse(self) -> None:
         """What a panel does not tell of an account does no harm."""
-        for value in (None, "", "0", 0, [], "never", -5):
+        for value in mixed(None, "", "0", 0, [], "never", -5):
             account = self.account(auth=True, exp_date=value, max_connections=value, active_cons=value, is_trial=None)
             self.assertEqual(account, Account())
         self.assertEqual(self.account(status="Active"), Account("Active"))
@@ -222,7 +216,7 @@ class ListTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """What PHP gives for nothing is an empty list."""
-        for body in ([], {}, None, False, ""):
+        for body in mixed([], {}, None, False, ""):
             self.assertEqual(listed(body), [])
         self.assertEqual(list(rows(b"\xef\xbb\xbf null\n")), [])
 
@@ -233,7 +227,7 @@ class ListTests(SynchronousTestCase):
 
     def test_login_in_place_of_a_list(self) -> None:
         """A panel that answers with a refusal whatever it is asked is understood."""
-        for info in ({"auth": 0}, [], {"auth": 1, "status": "Expired"}):
+        for info in mixed({"auth": 0}, [], {"auth": 1, "status": "Expired"}):
             error: ProviderError = self.assertRaises(ProviderError, listed, {"user_info": info})
             self.assertEqual(error.state, ProviderState.AUTH_FAILED)
         error = self.assertRaises(ProviderError, listed, {"user_info": {"auth": 1}})
@@ -309,8 +303,8 @@ class EntryTests(SynchronousTestCase):
         """A live channel of which only the id is known is still one."""
         expected = Entry(key="live:51", name="Channel 51", origin={"type": "live", "id": 51})
         self.assertEqual(self.live(), expected)
-        nothing: dict[str, object] = dict.fromkeys(COLUMNS[1:])
-        self.assertEqual(self.live(**nothing), expected)
+        nothing: dict[str, object] = dict.fromkeys(COLUMNS)
+        self.assertEqual(live_entry({**nothing, "stream_id": "51"}, self.GROUPS, "ts"), expected)
 
     def test_hls(self) -> None:
         """Asked for as HLS, a live channel is one."""
@@ -321,12 +315,17 @@ class EntryTests(SynchronousTestCase):
         """Radio is told apart."""
         self.assertEqual(self.live(stream_type="radio_streams").kind, ChannelKind.RADIO)
 
+    def group(self, row: dict[str, object]) -> str:
+        """The group of a live channel with these fields."""
+        return live_entry({"stream_id": 51, **row}, self.GROUPS, "ts").group
+
     def test_groups(self) -> None:
         """The group is found by whichever id the panel gives, however it is written."""
-        for row in ({"category_id": 6}, {"category_id": "6"}, {"category_id": None, "category_ids": ["9", 6]}):
-            self.assertEqual(self.live(**row).group, "Sport", row)
-        for row in ({"category_id": None}, {"category_id": "99"}, {"category_ids": {}}, {"category_id": []}):
-            self.assertEqual(self.live(**row).group, "", row)
+        rows: list[dict[str, object]]
+        rows = [{"category_id": 6}, {"category_id": "6"}, {"category_id": None, "category_ids": ["9", 6]}]
+        self.assertEqual([self.group(row) for row in rows], ["Sport"] * 3)
+        rows = [{"category_id": None}, {"category_id": "99"}, {"category_ids": {}}, {"category_id": []}]
+        self.assertEqual([self.group(row) for row in rows], [""] * 4)
 
     def test_catchup(self) -> None:
         """Catch-up needs an archive and its length."""
@@ -389,7 +388,7 @@ class UrlTests(SynchronousTestCase):
 
     def test_foreign_origin(self) -> None:
         """An entry that is not of this provider is refused."""
-        for origin in (
+        for origin in mixed(
             {},
             {"type": "live"},
             {"type": "x", "id": 1},

@@ -81,7 +81,8 @@ class EpisodeTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """A series may have no episodes."""
-        for episodes in ([], {}, None, [[]], {"1": []}):
+        nothing: tuple[object, ...] = ([], {}, None, [[]], {"1": []})
+        for episodes in nothing:
             self.assertEqual(places({"info": [], "episodes": episodes}), [])
 
     def test_details(self) -> None:
@@ -104,7 +105,8 @@ class EpisodeTests(SynchronousTestCase):
 
     def test_no_answer(self) -> None:
         """An answer that does not speak of episodes does not say that there are none."""
-        for body in ([], {}, {"info": {"name": "Show"}, "seasons": []}):
+        answers: tuple[object, ...] = ([], {}, {"info": {"name": "Show"}, "seasons": []})
+        for body in answers:
             self.assertRaises(ProtocolError, found, body)
 
     def test_login_instead(self) -> None:
@@ -188,7 +190,7 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(self.order(shows, {}, {2: 1}), [1, 2])
 
     def test_undated_last(self) -> None:
-        """Series of which no time of change is told are asked for again when nothing else is left, the oldest first."""
+        """Series of which no time of change is told are asked for again last, the oldest first."""
         shows = [Series(1, "A"), Series(2, "B"), Series(3, "C", modified="5")]
         self.assertEqual(self.order(shows, {2: Note("", ()), 1: Note("", ())}), [3, 2, 1])
 

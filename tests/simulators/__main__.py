@@ -13,6 +13,13 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 from twisted.python.failure import Failure
 
 from tests.simulators.media import Media
@@ -37,6 +44,8 @@ class _Leash(Protocol):
 
 def main(folder: str, port: str = "0") -> None:
     """Serve the media in ``folder`` until standard input ends."""
+    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     origin = Origin(Media(Path(folder)), reactor)
     listening = listen(reactor, origin.factory, int(port))
     StandardIO(_Leash(listening.socket.getsockname()[1]))

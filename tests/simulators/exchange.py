@@ -111,13 +111,13 @@ def parse_request(head: bytes) -> Request:
 
 def refusal(request: Request, knobs: Knobs) -> Reply | None:
     """The answer when a knob wants the request turned away or sent elsewhere, else None."""
+    if knobs.has("redirect") and "redirected" not in request.query:
+        return _redirect(request, knobs.text("redirect"))
     name, _, wanted = knobs.text("need").partition(":")
     if name and wanted.strip() not in request.headers.get(name.lower(), ""):
         return text_reply(403, "a header is missing")
     if knobs.has("auth") and _credentials(request) != knobs.text("auth"):
         return text_reply(401, "who are you?").header("WWW-Authenticate", 'Basic realm="origin"')
-    if knobs.has("redirect") and "redirected" not in request.query:
-        return _redirect(request, knobs.text("redirect"))
     if knobs.has("status"):
         status = int(knobs.text("status"))
         return text_reply(status, f"{status} as you wished")

@@ -1,0 +1,81 @@
+"""What the unit tests put in the place of threads, disks and the network."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from iptvd.errors import ProviderError
+from iptvd.interfaces import IFetcher
+from iptvd.model import Fetched, Headers, ProviderState
+
+T = TypeVar("T")
+
+
+def offload(work: Callable[..., T], /, *args: object) -> Awaitable[T]:
+    """Disk work at once."""
+    return Deferred.fromCoroutine(_at_once(work, *args))
+
+
+async def _at_once(work: Callable[..., T], *args: object) -> T:
+    return work(*args)
+
+
+def sliced(steps: Iterator[object]) -> Awaitable[None]:
+    """Sliced work at once; what it raises comes out of the result."""
+    return Deferred.fromCoroutine(_drain(steps))
+
+
+async def _drain(steps: Iterator[object]) -> None:
+    for _ in steps:
+        pass
+
+
+def result(work: Coroutine[Deferred[Any], Any, T] | Deferred[T]) -> T:
+    """What work that waits for nothing gives; raises what it raises."""
+    deferred = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
+    results: list[T] = []
+    failures: list[BaseException] = []
+    deferred.addCallbacks(results.append, lambda failure: failures.append(failure.value))
+    if failures:
+        raise failures[0]
+    if not results:
+        raise AssertionError("it is still waiting for something")
+    return results[0]
+
+
+def folder_for(test: SynchronousTestCase) -> Path:
+    """A folder that is gone after the test."""
+    folder = TemporaryDirectory()
+    test.addCleanup(folder.cleanup)
+    return Path(folder.name)
+
+
+@implementer(IFetcher)
+class Web:
+    """Answers from a table; what is not there cannot be reached."""
+
+    def __init__(self, pages: dict[str, bytes]) -> None:
+        self.pages = pages
+        self.asked: list[str] = []
+
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Headers = (),
+        limit: int = 0,
+        timeout: float = 0.0,
+        verify_tls: bool = True,
+    ) -> Awaitable[Fetched]:
+        self.asked.append(url)
+        body = self.pages.get(url)
+        if body is None:
+            raise ProviderError(ProviderState.UNREACHABLE, "it does not answer")
+        return succeed(Fetched(200, url, {}, body))

@@ -1,0 +1,549 @@
+"""The provider for Xtream panels: what it lists, what it keeps when a panel fails, and what it never tells."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import evolve
+from treq.testing import StubTreq
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from iptvd.errors import ConfigError, ProviderError
+from iptvd.interfaces import IFetcher, IProvider, IProviderMaker, ProviderContext
+from iptvd.model import Account, ChannelKind, Entry, Fetched, Headers, Listing, ProviderState, SourceKind
+from iptvd.providers.xtream import CONTENT, SERIES_FAILURES, SERIES_TIME, XtreamSettings, xtream
+from tests.simulators.panel import AUTH_ZERO, CUT_SHORT, NO_BODY, Fault, Panel
+from tests.simulators.panel_content import Shape, User, episode
+
+USER, WORD = "canary us/er", "canary p%ss?"
+T = TypeVar("T")
+
+
+async def at_once(steps: Iterator[object]) -> None:
+    """Run an iterator to its end."""
+    for _ in steps:
+        pass
+
+
+def put_in_place(command: Sequence[str]) -> Deferred[tuple[int, bytes]]:
+    """Stands for the child that moves a file to its place."""
+    Path(command[-2]).replace(command[-1])
+    return succeed((0, b""))
+
+
+@implementer(IFetcher)
+class PanelFetcher:
+    """Fetches from a panel in memory, and from nowhere else."""
+
+    def __init__(self, panel: Panel) -> None:
+        root, prefix = Resource(), Resource()
+        root.putChild(b"tv", prefix)
+        for name, child in panel.resource().children.items():
+            prefix.putChild(name, child)
+        self._treq = StubTreq(root)
+        self.before: Callable[[str], None] = lambda url: None
+
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Headers = (),
+        limit: int = 64 * 1024 * 1024,
+        timeout: float = 30.0,  # noqa: ASYNC109
+        verify_tls: bool = True,
+    ) -> Fetched:
+        """See `IFetcher.get`."""
+        self.before(url)
+        response = await self._treq.request("GET", url, headers=dict(headers))
+        return Fetched(response.code, url, {}, await response.content())
+
+
+def a_panel() -> Panel:
+    """A panel with a little of everything."""
+    panel = Panel(users=[User(USER, WORD, max_connections=2)])
+    panel.category("live", 1, "News")
+    panel.category("vod", 1, "Films")
+    panel.category("series", 1, "Drama")
+    panel.add_live(51, "One", tv_archive=1, tv_archive_duration=7)
+    panel.add_live(52, "Two FM", stream_type="radio_streams", category_id=None, epg_channel_id=None, stream_icon="")
+    panel.add_film(61, "Film", container_extension="mkv")
+    panel.add_series(7, "Show", [episode(71, 1, 1, "Pilot"), episode(72, 2, 1, "Show - S02E01 - Back")])
+    return panel
+
+
+class XtreamTestCase(SynchronousTestCase):
+    """A panel and a provider for it."""
+
+    def setUp(self) -> None:
+        self.panel = a_panel()
+        self.fetcher = PanelFetcher(self.panel)
+        self.settings = XtreamSettings("http://panel.test:8080/tv/", USER, WORD)
+        self.clock = Clock()
+        self.sliced: Callable[[Iterator[object]], Awaitable[None]] = at_once
+        self.folder = Path(self.mktemp())
+        self.provider = self.make()
+
+    @property
+    def context(self) -> ProviderContext:
+        """What the provider is given."""
+        return ProviderContext(
+            name="tv",
+            clock=self.clock,
+            fetcher=self.fetcher,
+            state_dir=self.folder,
+            ffmpeg="",
+            user_agent="TestAgent/1",
+            sliced=self.sliced,
+            run=put_in_place,
+        )
+
+    def make(self, **changes: object) -> IProvider:
+        """A provider as after a start of the daemon."""
+        self.settings = evolve(self.settings, **changes)  # type: ignore[arg-type]
+        return xtream.make(self.settings, self.context)
+
+    def result(self, work: object) -> object:
+        """What something that takes no time gives."""
+        assert isinstance(work, Coroutine)
+        return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def fetch(self) -> Listing:
+        """A listing, which there must be."""
+        listing = self.result(self.provider.fetch())
+        assert isinstance(listing, Listing)
+        return listing
+
+    def keys(self) -> list[str]:
+        """The keys of a new listing."""
+        return [entry.key for entry in self.fetch().entries]
+
+    def error(self, work: object) -> ProviderError:
+        """The error that something ends with, in which nothing secret stands."""
+        assert isinstance(work, Coroutine)
+        failure: Failure = self.failureResultOf(Deferred.fromCoroutine(work), ProviderError)
+        error = failure.value
+        assert isinstance(error, ProviderError)
+        told = (
+            "".join(traceback.format_exception(error)) + repr(error) + failure.getTraceback() + repr(error.__context__)
+        )
+        for secret in ("canary", "panel.test"):
+            self.assertNotIn(secret, told)
+        return error
+
+    def failed(self) -> ProviderError:
+        """The error of a fetch."""
+        return self.error(self.provider.fetch())
+
+
+class ListingTests(XtreamTestCase):
+    """What is listed."""
+
+    def test_everything(self) -> None:
+        """Live channels, radio, films and episodes are listed with their groups, and the account with its limits."""
+        self.panel.users[0].expires = 4102444800
+        listing = self.fetch()
+        live, radio, film, first, second = listing.entries
+        self.assertEqual((live.key, live.name, live.group, live.number), ("live:51", "One", "News", 1))
+        self.assertEqual(live.catchup, (("catchup", "xc"), ("catchup-days", "7")))
+        self.assertEqual((radio.key, radio.kind, radio.group), ("live:52", ChannelKind.RADIO, ""))
+        self.assertEqual(
+            (film.key, film.kind, film.extension, film.group), ("vod:61", ChannelKind.VOD, "mkv", "Films")
+        )
+        self.assertEqual((first.key, first.name, first.group), ("episode:71", "Show S01E01 Pilot", "Drama"))
+        self.assertEqual(second.name, "Show S02E01 Back")
+        self.assertEqual(listing.account, Account("Active", 2, 0, 4102444800.0, False))
+        self.assertEqual(listing.skipped, {})
+
+    def test_politely(self) -> None:
+        """The panel is asked one thing after the other, under the User-Agent of the settings."""
+        self.fetch()
+        actions = ["", "get_live_categories", "get_live_streams", "get_vod_categories", "get_vod_streams"]
+        actions += ["get_series_categories", "get_series", "get_series_info"]
+        self.assertEqual(self.panel.actions(), actions)
+        self.assertEqual({seen.user_agent for seen in self.panel.seen}, {"TestAgent/1"})
+
+    def test_no_secrets(self) -> None:
+        """Nothing that is listed or kept on disk holds the account."""
+        entries = self.fetch().entries
+        told = repr(entries) + repr([(dict(entry.origin), entry.logo) for entry in entries])
+        told += "".join(path.read_text() for path in self.folder.iterdir()) + repr(self.provider) + repr(self.settings)
+        self.assertNotIn("canary", told)
+
+    def test_odd_shapes(self) -> None:
+        """Whatever shape a panel's answers have, the same is listed."""
+        expected = self.fetch()
+        for shape in Shape:
+            self.panel.shapes = {shape}
+            self.folder = Path(self.mktemp())
+            self.provider = self.make()
+            found = self.fetch()
+            # Seasons as a list count from zero.
+            names = [entry.name.replace("S00", "S01") for entry in found.entries]
+            self.assertEqual(names, [entry.name for entry in expected.entries], shape)
+            self.assertEqual([entry.key for entry in found.entries], [entry.key for entry in expected.entries], shape)
+            self.assertEqual(found.account, expected.account)
+
+    def test_some_content(self) -> None:
+        """What is not wanted is not asked for."""
+        self.provider = self.make(content=("vod",))
+        self.assertEqual(self.keys(), ["vod:61"])
+        self.assertEqual(self.panel.actions(), ["", "get_vod_categories", "get_vod_streams"])
+
+    def test_left_out(self) -> None:
+        """What is left out is counted with its reason, by part."""
+        self.panel.add_live(51, "Again")
+        self.panel.add_film(0, "No id")
+        self.panel.series_list.append(dict(self.panel.series_list[0]))
+        self.assertEqual(
+            self.fetch().skipped,
+            {
+                "the live channels: listed twice": 1,
+                "the films: without a usable id": 1,
+                "the series: listed twice": 1,
+            },
+        )
+
+    def test_unchanged(self) -> None:
+        """A panel that answers as before gives no new listing, one that does not gives one."""
+        first = self.fetch()
+        self.assertIsNone(self.result(self.provider.fetch()))
+        self.panel.users[0].max_connections = 5
+        second = self.fetch()
+        self.assertEqual(second.entries, first.entries)
+        self.panel.categories["live"][0]["category_name"] = "Talk"
+        self.assertEqual(self.fetch().entries[0].group, "Talk")
+        self.panel.series_list[0]["name"] = "Other"
+        self.assertEqual(self.fetch().entries[-1].name.split()[0], "Other")
+        self.assertIsNone(self.result(self.provider.fetch()))
+
+    def test_slices(self) -> None:
+        """While a long list is read, the daemon goes on with other things."""
+        for number in range(1000, 3000):
+            self.panel.add_live(number, f"Channel {number}")
+        steps: list[int] = []
+
+        async def counted(work: Iterator[object]) -> None:
+            steps.append(sum(1 for _ in work))
+
+        self.sliced = counted
+        self.provider = self.make()
+        self.assertEqual(len(self.fetch().entries), 2005)
+        self.assertGreater(max(steps), 50)
+
+
+class FailureTests(XtreamTestCase):
+    """Panels that fail."""
+
+    FAULTS = (
+        (AUTH_ZERO, ProviderState.AUTH_FAILED, "username and password"),
+        (Fault.plain(401), ProviderState.AUTH_FAILED, "401"),
+        (Fault.plain(403), ProviderState.AUTH_FAILED, "403"),
+        (Fault.page(403), ProviderState.BLOCKED, "403"),
+        (Fault.page(451), ProviderState.BLOCKED, "451"),
+        (Fault.page(503), ProviderState.UNREACHABLE, "503"),
+        (Fault.plain(404), ProviderState.NOT_UNDERSTOOD, "404"),
+        (Fault.page(), ProviderState.NOT_UNDERSTOOD, "a web page instead of JSON"),
+        (CUT_SHORT, ProviderState.NOT_UNDERSTOOD, "cut short"),
+        (NO_BODY, ProviderState.NOT_UNDERSTOOD, "nothing instead of JSON"),
+    )
+
+    def test_every_answer(self) -> None:
+        """Whatever a panel answers wrongly to whatever question, the reason is told, and never the account."""
+        actions = ["", "get_live_categories", "get_live_streams", "get_vod_categories", "get_vod_streams"]
+        for action in (*actions, "get_series_categories", "get_series"):
+            for fault, state, words in self.FAULTS:
+                self.panel.faults = {action: fault}
+                self.provider = self.make()
+                error = self.failed()
+                self.assertEqual(error.state, state, (action, fault))
+                self.assertIn(words, error.sentence)
+
+    def test_account(self) -> None:
+        """An account that ended or is wrong says so."""
+        for status in ("Expired", "Banned", "Disabled"):
+            self.panel.users[0].status = status
+            error = self.failed()
+            self.assertEqual(error.state, ProviderState.AUTH_FAILED)
+            self.assertIn(status.lower(), error.sentence)
+        self.panel.users.clear()
+        self.assertEqual(self.failed().state, ProviderState.AUTH_FAILED)
+
+    def test_unreachable(self) -> None:
+        """When the panel does not answer, that is what is told."""
+
+        def refuse(url: str) -> None:
+            raise ProviderError(ProviderState.UNREACHABLE, "no answer within 30 s")
+
+        self.fetcher.before = refuse
+        self.assertEqual(self.failed().state, ProviderState.UNREACHABLE)
+
+    def test_nothing_at_all(self) -> None:
+        """An empty panel is a fault and never an empty listing."""
+        self.panel.live_streams.clear()
+        self.panel.vod_streams.clear()
+        self.panel.series_list.clear()
+        error = self.failed()
+        self.assertEqual(error.state, ProviderState.NOT_UNDERSTOOD)
+        self.assertIn("nothing at all", error.sentence)
+
+    def test_unconfigured(self) -> None:
+        """A missing setting is named before anything is asked."""
+        for name in ("url", "username", "password"):
+            provider = xtream.make(evolve(self.settings, **{name: ""}), self.context)  # type: ignore[arg-type]
+            for work in (provider.fetch(), provider.resolve(Entry("live:1", "One", origin={"type": "live", "id": 1}))):
+                error = self.error(work)
+                self.assertEqual(error.state, ProviderState.UNCONFIGURED)
+                self.assertIn("set url, username and password for provider tv", error.sentence)
+        self.assertEqual(self.panel.seen, [])
+
+    def test_one_part_fails(self) -> None:
+        """When films or series cannot be had, those of before stay, and live channels are the new ones."""
+        self.fetch()
+        self.panel.add_live(53, "Three")
+        for action, words in (("get_vod_streams", "the films"), ("get_series", "the series")):
+            self.panel.faults = {action: Fault.plain(502)}
+            listing = self.fetch()
+            keys = [entry.key for entry in listing.entries]
+            self.assertEqual(keys, ["live:51", "live:52", "live:53", "vod:61", "episode:71", "episode:72"])
+            (reason,) = listing.skipped
+            self.assertIn("not refreshed", reason)
+            self.assertIn(words, reason)
+            self.assertIn("502", reason)
+        self.panel.faults = {}
+        self.assertEqual(self.fetch().skipped, {})
+
+    def test_one_part_fails_at_first(self) -> None:
+        """With nothing of before at hand, a part that fails fails all, so that what is on disk stays."""
+        for action, part in (("get_vod_streams", "vod"), ("get_series_categories", "series")):
+            self.panel.faults = {action: Fault.plain(502)}
+            self.provider = self.make()
+            error = self.failed()
+            self.assertEqual(error.state, ProviderState.UNREACHABLE)
+            self.assertIn(f"leave {part} out of content", error.sentence)
+
+    def test_live_fails(self) -> None:
+        """When live channels cannot be had, the refresh has failed."""
+        self.fetch()
+        self.panel.faults = {"get_live_streams": Fault.plain(502)}
+        self.assertEqual(self.failed().state, ProviderState.UNREACHABLE)
+
+    def test_all_that_is_wanted_fails(self) -> None:
+        """A refresh in which nothing could be had has failed."""
+        self.provider = self.make(content=("vod", "series"))
+        self.fetch()
+        self.panel.faults = {"get_vod_streams": Fault.plain(502), "get_series": CUT_SHORT}
+        self.assertEqual(self.failed().state, ProviderState.UNREACHABLE)
+
+
+class SeriesTests(XtreamTestCase):
+    """How episodes are asked for."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.panel.series_list.clear()
+        for number in range(1, 7):
+            rows = [episode(number * 10, 1, 1, "")]
+            self.panel.add_series(number, f"Show {number}", rows, last_modified=str(1_700_000_000 + number))
+
+    def asked(self) -> int:
+        """How often episodes were asked for since the last time."""
+        count = self.panel.actions().count("get_series_info")
+        self.panel.seen.clear()
+        return count
+
+    def episodes(self) -> list[str]:
+        """The ids of the listed episodes."""
+        return [key.partition(":")[2] for key in self.keys() if key.startswith("episode:")]
+
+    def test_a_few_at_a_time(self) -> None:
+        """One refresh asks for so many series at most, the newest first, and lists all that it knows."""
+        self.provider = self.make(series_per_refresh=2)
+        self.assertEqual(self.episodes(), ["50", "60"])
+        listing = self.fetch()
+        self.assertEqual(
+            [entry.key for entry in listing.entries[3:]], [f"episode:{number}0" for number in (3, 4, 5, 6)]
+        )
+        self.assertEqual(listing.skipped, {"the series: series not asked for yet": 2})
+        self.assertEqual(self.episodes(), ["10", "20", "30", "40", "50", "60"])
+        self.assertEqual(self.asked(), 6)
+
+    def test_none_asked(self) -> None:
+        """With a limit of zero no episodes are asked for."""
+        self.provider = self.make(series_per_refresh=0)
+        self.assertEqual(self.episodes(), [])
+        self.assertEqual(self.asked(), 0)
+
+    def test_only_changed(self) -> None:
+        """A series is asked for again when the panel says that it changed."""
+        self.fetch()
+        self.asked()
+        self.panel.episodes[3].append(episode(31, 1, 2, ""))
+        self.assertIsNone(self.result(self.provider.fetch()))
+        self.panel.series_list[2]["last_modified"] = "1800000000"
+        self.assertEqual(self.episodes(), ["10", "20", "30", "31", "40", "50", "60"])
+        self.assertEqual(self.asked(), 1)
+
+    def test_undated(self) -> None:
+        """Where the panel tells no time of change, series are asked for again in turn."""
+        for row in self.panel.series_list:
+            row["last_modified"] = ""
+        self.provider = self.make(series_per_refresh=6)
+        self.fetch()
+        self.panel.episodes[3].append(episode(31, 1, 2, ""))
+        self.assertIn("31", self.episodes())
+
+    def test_restart(self) -> None:
+        """After a restart nothing that is known is asked for again."""
+        self.fetch()
+        self.asked()
+        self.provider = self.make()
+        self.assertEqual(self.episodes(), ["10", "20", "30", "40", "50", "60"])
+        self.assertEqual(self.asked(), 0)
+
+    def test_damaged_notes(self) -> None:
+        """When the notes are damaged, or cannot be written, that is logged and all is asked for again."""
+        self.folder.mkdir()
+        (self.folder / "series.json").mkdir()
+        told: list[str] = []
+
+        @implementer(ILogObserver)
+        def observer(event: LogEvent) -> None:
+            told.append(str(event.get("reason")))
+
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.assertEqual(len(self.episodes()), 6)
+        self.assertEqual(["cannot be read" in told[0], "cannot be written" in told[1]], [True, True])
+
+    def test_one_fails(self) -> None:
+        """A series whose episodes cannot be had keeps the former ones."""
+        self.fetch()
+        self.panel.series_list[2]["last_modified"] = "1800000000"
+        self.panel.add_live(53, "Three")
+        for fault, _, _ in FailureTests.FAULTS:
+            self.panel.faults = {"get_series_info": fault}
+            self.panel.live_streams[-1]["name"] = repr(fault)
+            self.assertEqual(self.episodes(), ["10", "20", "30", "40", "50", "60"])
+
+    def test_failures_counted(self) -> None:
+        """A panel that fails again and again is left alone, and the next time other series come first."""
+        self.panel.faults = {"get_series_info": Fault.plain(502)}
+        listing = self.fetch()
+        self.assertEqual(
+            listing.skipped,
+            {
+                "the series: series whose episodes could not be had": SERIES_FAILURES,
+                "the series: series not asked for yet": 6,
+            },
+        )
+        self.assertEqual(self.asked(), SERIES_FAILURES)
+        self.panel.faults = {}
+        order: list[str] = []
+        self.fetcher.before = lambda url: order.extend(url.split("series_id=")[1:])
+        self.fetch()
+        self.assertEqual(order, ["3", "2", "1", "6", "5", "4"])
+
+    def test_time(self) -> None:
+        """A slow panel does not hold up the lineup for long: the rest is asked for the next time."""
+
+        def slowly(url: str) -> None:
+            if "get_series_info" in url:
+                self.clock.advance(SERIES_TIME / 2)
+
+        self.fetcher.before = slowly
+        self.assertEqual(self.episodes(), ["50", "60"])
+
+
+class ResolveTests(XtreamTestCase):
+    """Where entries are played from."""
+
+    def test_sources(self) -> None:
+        """Each entry is played from its place on the panel, with the account escaped and under our User-Agent."""
+        account = "canary%20us%2Fer/canary%20p%25ss%3F"
+        expected = [
+            (SourceKind.TS, f"live/{account}/51.ts"),
+            (SourceKind.TS, f"live/{account}/52.ts"),
+            (SourceKind.VOD, f"movie/{account}/61.mkv"),
+            (SourceKind.VOD, f"series/{account}/71.mkv"),
+            (SourceKind.VOD, f"series/{account}/72.mkv"),
+        ]
+        for entry, (kind, tail) in zip(self.fetch().entries, expected, strict=True):
+            # As after a restart: what is on disk is JSON.
+            entry = evolve(entry, origin=json.loads(json.dumps(entry.origin)))
+            sources = self.result(self.provider.resolve(entry))
+            assert isinstance(sources, tuple)
+            (source,) = sources
+            self.assertEqual((source.kind, source.url), (kind, f"http://panel.test:8080/tv/{tail}"))
+            self.assertEqual(source.headers, (("User-Agent", "TestAgent/1"),))
+            self.assertNotIn("canary", repr(source))
+
+    def test_hls(self) -> None:
+        """Live channels come as HLS when that is wanted, films do not."""
+        self.provider = self.make(output="hls")
+        live, *_, last = self.fetch().entries
+        self.assertEqual((live.source_kind, live.extension), (SourceKind.HLS, "m3u8"))
+        for entry, kind, ending in ((live, SourceKind.HLS, "/51.m3u8"), (last, SourceKind.VOD, "/72.mkv")):
+            sources = self.result(self.provider.resolve(entry))
+            assert isinstance(sources, tuple)
+            self.assertEqual(sources[0].kind, kind)
+            self.assertTrue(sources[0].url.endswith(ending))
+
+    def test_foreign(self) -> None:
+        """An entry that another provider made is refused."""
+        error = self.error(self.provider.resolve(Entry("x", "X", origin={"url": "http://panel.test/"})))
+        self.assertEqual(error.state, ProviderState.NOT_UNDERSTOOD)
+
+
+class PluginTests(XtreamTestCase):
+    """The plugin and its settings."""
+
+    def test_interfaces(self) -> None:
+        """The plugin is what the daemon takes it for."""
+        verifyObject(IProviderMaker, xtream)
+        verifyObject(IProvider, self.provider)
+        self.assertRaises(TypeError, xtream.make, object(), self.context)
+
+    def test_argument(self) -> None:
+        """An address with an account, a pasted link or nothing may follow the kind."""
+        self.assertEqual(xtream.settings_from_argument(""), {})
+        given = xtream.settings_from_argument("http://u:p%40@panel.test:8080/x")
+        self.assertEqual(given, {"url": "http://panel.test:8080/x", "username": "u", "password": "p@"})
+        XtreamSettings(**given)  # type: ignore[arg-type]
+        self.assertRaises(ConfigError, xtream.settings_from_argument, "panel.test")
+
+    def test_defaults(self) -> None:
+        """Without any settings everything would be listed, with live channels as TS."""
+        settings = XtreamSettings()
+        self.assertEqual((settings.output, settings.content, settings.series_per_refresh), ("ts", CONTENT, 200))
+
+    def test_wrong_settings(self) -> None:
+        """A wrong setting says what would be right and does not repeat what it was."""
+        wrong: tuple[dict[str, object], ...] = (
+            {"url": "panel.test"},
+            {"url": "ftp://panel.test"},
+            {"url": "http://u:canary@panel.test"},
+            {"url": "http://panel.test/get.php?password=canary"},
+            {"url": "http://panel.test/player_api.php"},
+            {"url": "http://[canary"},
+            {"url": "http://panel.test:0"},
+            {"output": "canary"},
+            {"content": ()},
+            {"content": ("canary",)},
+            {"content": "live"},
+            {"series_per_refresh": -1},
+            {"series_per_refresh": 10_001},
+        )
+        for changes in wrong:
+            error: ValueError = self.assertRaises(ValueError, XtreamSettings, **changes)
+            self.assertNotIn("canary", repr(error))

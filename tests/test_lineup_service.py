@@ -1,0 +1,147 @@
+"""The lineup in step with its providers."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from iptvd.errors import ProviderError, UpstreamError
+from iptvd.lineup import Lineup
+from iptvd.lineup_service import LineupService
+from iptvd.model import Entry, Listing, ProviderState, Source, SourceKind
+from iptvd.refresh import ProviderRunner, ProviderStatus
+from iptvd.rules import Rule, Rules
+from iptvd.store import RowsFile
+from tests.doubles import folder_for, offload, result, sliced
+from tests.test_refresh import Scripted
+
+ONE = Entry("1", "One", tvg_id="one")
+TWO = Entry("2", "Two")
+
+
+class LineupServiceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.folder = folder_for(self)
+        self.published: list[Lineup] = []
+
+    def service(self) -> LineupService:
+        service = LineupService(
+            RowsFile(self.folder / "identities.rows", "identities 1", sliced, offload),
+            sliced,
+            self.published.append,
+        )
+        self.addCleanup(service.stopService)
+        return service
+
+    def runner(self, service: LineupService, name: str, provider: Scripted) -> ProviderRunner:
+        return ProviderRunner(
+            ProviderStatus(name, "scripted"),
+            provider,
+            RowsFile(self.folder / f"{name}.rows", "entries 1", sliced, offload),
+            self.clock,
+            self.clock.seconds,
+            3600.0,
+            service.rebuild,
+            lambda name, state: None,
+            Random(1),
+        )
+
+    def started(self, *providers: Scripted, rules: tuple[Rule, ...] = (), merge: bool = False) -> LineupService:
+        service = self.service()
+        runners = {f"p{number}": self.runner(service, f"p{number}", one) for number, one in enumerate(providers)}
+        service.configure(runners, Rules(rules), merge)
+        service.startService()
+        return service
+
+    def test_it_gathers(self) -> None:
+        """What the providers list is the lineup, in their order."""
+        service = self.started(Scripted(Listing([ONE])), Scripted(Listing([TWO])))
+        self.assertEqual([channel.name for channel in service.lineup.channels], ["One", "Two"])
+        self.assertIs(self.published[-1], service.lineup)
+
+    def test_ids_survive(self) -> None:
+        """A restart finds every channel under the id it had."""
+        before = self.started(Scripted(Listing([ONE, TWO])))
+        before.stopService()
+        after = self.started(Scripted(Listing([TWO, ONE])))
+        self.assertEqual(set(before.lineup.by_id), set(after.lineup.by_id))
+        for channel_id, channel in after.lineup.by_id.items():
+            self.assertEqual(channel.number, before.lineup.by_id[channel_id].number)
+
+    def test_damaged_ids(self) -> None:
+        """When the ids' file is damaged it is set aside, and the channels have the same ids all the same."""
+        before = self.started(Scripted(Listing([ONE, TWO])))
+        before.stopService()
+        (self.folder / "identities.rows").write_bytes(b"{}\nrubbish")
+        after = self.started(Scripted(Listing([ONE, TWO])))
+        self.assertEqual(set(before.lineup.by_id), set(after.lineup.by_id))
+        self.assertTrue((self.folder / "identities.rows.damaged").exists())
+
+    def test_new_addresses_are_used(self) -> None:
+        """When only the addresses behind the channels change, the next viewer gets the new ones."""
+        moved = Entry("1", "One", tvg_id="one", origin={"url": "http://example.com/new"})
+        service = self.started(Scripted(Listing([ONE]), Listing([moved])))
+        revision = service.lineup.revision
+        self.clock.advance(4000)
+        self.assertEqual(service.lineup.channels[0].entry, moved)
+        self.assertEqual(service.lineup.revision, revision)
+        self.assertEqual(len(self.published), 1)
+
+    def test_reconfiguring(self) -> None:
+        """With other settings a provider that stays is not asked anew, one that goes takes its channels along."""
+        stays, goes, comes = Scripted(Listing([ONE])), Scripted(Listing([TWO])), Scripted(Listing([TWO]))
+        service = self.started(stays, goes)
+        kept = dict(service.runners)["p0"]
+        runners = {"new": self.runner(service, "new", comes), "p0": kept}
+        service.configure(runners, Rules([Rule("One", name="1")]), False)
+        self.assertEqual([channel.name for channel in service.lineup.channels], ["Two", "1"])
+        self.assertEqual((stays.fetches, comes.fetches), (1, 1))
+        self.clock.advance(10_000)
+        self.assertEqual(goes.fetches, 1)
+
+    def test_sources_of_a_merged_channel(self) -> None:
+        """A channel of two providers has the sources of both, the first's first."""
+        service = self.started(Scripted(Listing([ONE])), Scripted(Listing([ONE])), merge=True)
+        channel = service.lineup.channels[0]
+        self.assertEqual([name for name, _ in result(service.sources(channel))], ["p0", "p1"])
+
+    def test_a_source_that_is_not_to_be_had(self) -> None:
+        """When the one provider of a channel cannot resolve it, the reason is told without an address."""
+
+        class Failing(Scripted):
+            async def resolve(self, entry: Entry) -> list[Source]:
+                raise ProviderError(ProviderState.AUTH_FAILED, "the account has expired")
+
+        service = self.started(Failing(Listing([ONE])))
+        with self.assertRaisesRegex(UpstreamError, "p0: the account has expired"):
+            result(service.sources(service.lineup.channels[0]))
+
+    def test_the_other_provider_helps(self) -> None:
+        """When one of two providers cannot resolve a channel, the other's sources are used."""
+
+        class Failing(Scripted):
+            async def resolve(self, entry: Entry) -> list[Source]:
+                raise ProviderError(ProviderState.AUTH_FAILED, "the account has expired")
+
+        service = self.started(Failing(Listing([ONE])), Scripted(Listing([ONE])), merge=True)
+        found = result(service.sources(service.lineup.channels[0]))
+        self.assertEqual(found, [("p1", Source(SourceKind.TS, url="http://example.com/"))])
+
+    def test_unsupported(self) -> None:
+        """What cannot be played says why."""
+        service = self.started(Scripted(Listing([Entry("x", "X", unsupported="it is protected by DRM")])))
+        with self.assertRaisesRegex(UpstreamError, "DRM") as raised:
+            result(service.sources(service.lineup.channels[0]))
+        self.assertEqual(raised.exception.status, 501)
+
+    def test_statuses(self) -> None:
+        """The state of each provider is at hand, in the order of the settings."""
+        failing = Scripted(ProviderError(ProviderState.UNREACHABLE, "it does not answer"))
+        service = self.started(Scripted(Listing([ONE])), failing)
+        self.assertEqual(
+            [(status.name, status.state) for status in service.statuses],
+            [("p0", ProviderState.OK), ("p1", ProviderState.UNREACHABLE)],
+        )
