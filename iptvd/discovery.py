@@ -143,8 +143,7 @@ def _imported(spec: ModuleSpec) -> ModuleType:
         return module
     if importlib.util.find_spec(spec.name) is not None:
         return importlib.import_module(spec.name)
-    if spec.loader is None:
-        raise ImportError("there is nothing to load it with")
+    assert spec.loader is not None  # a file that was found has one
     module = importlib.util.module_from_spec(spec)
     # As the import system does it: the module is known while it runs, and forgotten when it fails.
     sys.modules[spec.name] = module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from enum import Enum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,10 @@ def shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple | list):
         return " ".join(map(shown, value))
+    if isinstance(value, Mapping):
+        return " ".join(f"{shown(name)}={shown(each)}" for name, each in value.items())
+    if isinstance(value, Enum):
+        return shown(value.value)
     if isinstance(value, float):
         return f"{value:g}" if value < 1e6 else f"{value:.0f}"
     return "" if value is None else str(value)

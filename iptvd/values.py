@@ -80,7 +80,7 @@ def _clean(text: str) -> str:
 def _address(text: str) -> str:
     text = text.strip()
     if text.lower() == "localhost":
-        return "127.0.0.1"
+        return "localhost"
     if not text:
         return ""
     return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))

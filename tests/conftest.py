@@ -10,8 +10,9 @@ from typing import Protocol
 
 import pytest
 from hypothesis import settings
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from tests.daemon.harness import Daemon
 from tests.simulators.media import Media, make_media
@@ -32,6 +33,7 @@ class StartDaemon(Protocol):
         """Start it and wait until it answers."""
 
 
+@implementer(ILogObserver)
 class LoggedErrors:
     """The errors that were logged during a test; what is left of them at its end fails it."""
 

@@ -20,6 +20,10 @@ class Colour(Enum):
     BLUE = "blue"
 
 
+def _upper(text: str) -> str:
+    return text.upper()
+
+
 @frozen
 class PanelSettings:
     """The settings of the provider ``panel``."""
@@ -34,7 +38,7 @@ class PanelSettings:
     tags: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(factory=dict, metadata={"secret": True})
     folder: Path | None = None
-    upper: str = field(default="", converter=str.upper)
+    upper: str = field(default="", converter=_upper)
 
     @url.validator
     def _web(self, _attribute: Attribute[str], value: str) -> None:
@@ -49,6 +53,10 @@ class PanelSettings:
     def __attrs_post_init__(self) -> None:
         if self.password and not self.url:
             raise ValueError("a password needs a url")
+        if self.tags and self.depth > 50:
+            raise ValueError("tags are for less depth")
+        if "canary" in self.headers.values():
+            raise ValueError(f"no header is {self.headers}")
 
 
 @frozen

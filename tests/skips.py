@@ -1,4 +1,4 @@
-"""With ``CI=true`` a test that is skipped fails, unless it is listed here with a reason: a check that never runs looks green."""
+"""With ``CI=true`` a skipped test fails unless it is listed here with a reason: what never runs looks green."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class AliasTests(SynchronousTestCase):
             ({"BACKEND_PORT": "3000"}, "port", 3000),
             ({"BACKEND_PORT": "1", "PORT": "3000"}, "port", 3000),
             ({"HOST": "0.0.0.0"}, "host", "0.0.0.0"),
-            ({"HOST": "localhost"}, "host", "127.0.0.1"),
+            ({"HOST": "localhost"}, "host", "localhost"),
             ({"HOST": "[::1]"}, "host", "::1"),
             ({"HOST_IP": "192.0.2.1"}, "host", "192.0.2.1"),
             ({"HOST": "box", "HOST_IP": "192.0.2.1"}, "host", "192.0.2.1"),

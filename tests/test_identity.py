@@ -74,6 +74,7 @@ class IdentitiesTests(SynchronousTestCase):
 
     def test_rows_that_are_none(self) -> None:
         """A row of another shape is an error, never a wrong id."""
-        for row in ({}, [1, 2, 3], ["a", "b", 3], ["a", 1], "abc"):
+        rows: tuple[object, ...] = ({}, [1, 2, 3], ["a", "b", 3], ["a", 1], "abc")
+        for row in rows:
             with self.assertRaises((TypeError, ValueError)):
                 Identities().take(row)

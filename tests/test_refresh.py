@@ -134,7 +134,7 @@ class ProviderRunnerTests(SynchronousTestCase):
         delays = []
         for _ in range(12):
             delays.append((runner.status.next_refresh or 0) - 1000.0 - self.clock.seconds())
-            self.clock.advance(delays[-1])
+            self.clock.advance(delays[-1] + 0.001)
         for number, delay in enumerate(delays):
             planned = min(FIRST_RETRY * 2**number, 3600)
             self.assertTrue(0.9 * planned <= delay <= 1.1 * planned, f"{delay} for {planned}")

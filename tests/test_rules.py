@@ -94,7 +94,7 @@ class ReadTests(SynchronousTestCase):
     def refused(self, *tables: object) -> str:
         with self.assertRaises(ConfigError) as caught:
             read_rules(list(tables), "file /x.toml")
-        sentence = caught.exception.sentence
+        sentence = str(caught.exception)
         self.assertTrue(sentence.endswith("."), sentence)
         return sentence
 

@@ -17,7 +17,7 @@ from iptvd.config import load
 from iptvd.errors import ConfigError
 from iptvd.reference import reference
 from iptvd.settings import SETTINGS, Config, ProviderSpec, default_state_dir, shown
-from tests.makers import Maker, PanelSettings, finder
+from tests.makers import Colour, Maker, PanelSettings, finder
 
 _TREE = Path(__file__).parent.parent
 
@@ -55,8 +55,9 @@ class ConfigTests(SynchronousTestCase):
 
     def test_shown(self) -> None:
         """Values are shown as they are written."""
-        found = [shown(value) for value in (True, False, (), ("a", 1), 10.0, 0.25, 31622400.0, None, "x", Path("/x"))]
-        self.assertEqual(found, ["true", "false", "", "a 1", "10", "0.25", "31622400", "", "x", "/x"])
+        values = (True, False, (), ("a", 1), 10.0, 0.25, 31622400.0, None, "x", {"a": 1}, Colour.RED)
+        found = [shown(value) for value in values]
+        self.assertEqual(found, ["true", "false", "", "a 1", "10", "0.25", "31622400", "", "x", "a=1", "red"])
 
 
 class ReferenceTests(SynchronousTestCase):

@@ -1,8 +1,8 @@
 """
 The provider ``channels``: the operator's own channels, written down in the settings file.
 
-Here and in plugins alone a channel may come from a command or a file: both are taken from the settings at the moment of
-watching and never from what is kept on disk.
+Here and in plugins alone a channel may come from a command or a file. Both are taken from the settings at the moment
+of watching, never from what is kept on disk.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from pathlib import PurePosixPath
 
 from attrs import evolve, field, frozen
 from twisted.plugin import IPlugin
@@ -21,33 +20,31 @@ from zope.interface import implementer
 from iptvd.errors import ConfigError, ProviderError
 from iptvd.interfaces import IProvider, IProviderMaker, ProviderContext
 from iptvd.model import ChannelKind, Entry, Headers, Listing, ProviderState, Source, SourceKind
+from iptvd.protocols.m3u import allowed_header
+from iptvd.protocols.stream_url import classify, recognise
 
-_FORMS = {kind.value: kind for kind in SourceKind}
-_WAYS = ("url", "command", "file")
-_TEXTS = ("name", *_WAYS, "group", "tvg_id", "logo", "form", "key")
-_FIELDS = ("name", *_WAYS, "form", "group", "number", "tvg_id", "logo", "headers", "radio", "key")
-_MAX_TEXT = 4096
+_FIELDS = ("name", "url", "command", "file", "form", "group", "number", "tvg_id", "logo", "headers", "radio", "key")
+_MAX_TEXT = 8192
 _MAX_NUMBER = 2**31 - 1
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})")
-_PLAYLISTS = ("m3u8",)
-_FILMS = ("mp4", "m4v", "mkv", "webm", "avi", "mov", "wmv", "flv", "mpg", "mpeg", "mp3", "m4a", "flac")
+_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,5})")
+# A name that is repeated in an error; what has other signs in it may be a URL that got into the wrong field.
+_PLAIN = re.compile(r"[\w .,&+'()!#-]{1,60}")
 
 
 @frozen
 class OwnChannel:
     """
-    One ``[[provider.channel]]`` table, checked.
+    One ``[[provider.channel]]`` table, checked; exactly one of ``url``, ``command`` and ``file`` is set.
 
     :ivar key: unique among the channels of one provider.
-    :ivar command: empty, or the program and its arguments.
     :ivar extension: as in `Entry`.
     """
 
     key: str
     name: str
+    kind: ChannelKind
     form: SourceKind
     extension: str
     url: str = field(default="", repr=False)
@@ -58,16 +55,17 @@ class OwnChannel:
     number: int | None = None
     tvg_id: str = ""
     logo: str = field(default="", repr=False)
-    radio: bool = False
+
+    def __str__(self) -> str:
+        return f'"{self.name}"'
 
     @property
     def entry(self) -> Entry:
         """What is listed."""
-        kind = ChannelKind.RADIO if self.radio else ChannelKind.LIVE
         return Entry(
             key=self.key,
             name=self.name,
-            kind=ChannelKind.VOD if self.form is SourceKind.VOD else kind,
+            kind=self.kind,
             source_kind=self.form,
             extension=self.extension,
             group=self.group,
@@ -85,46 +83,39 @@ def _text(table: Mapping[str, object], name: str) -> str:
 
 
 def _http(table: Mapping[str, object], name: str) -> str:
+    """An http or https URL in its normal form, or empty."""
     value = _text(table, name)
-    if not value:
-        return ""
-    try:
-        parts = urlsplit(value)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        right = False
-    if not right or " " in value:
-        raise ValueError(f"{name} must be a whole URL that begins with http:// or https:// and has no blanks")
-    return value
+    stream = recognise(value) if value else None
+    if value and (stream is None or stream.form):
+        hint = "; for anything else write a command that runs ffmpeg" if name == "url" else ""
+        raise ValueError(f"{name} must be the whole http or https URL{hint}")
+    return stream.url if stream else ""
 
 
 def _command(table: Mapping[str, object]) -> tuple[str, ...]:
-    value = table.get("command", ())
-    if isinstance(value, str) or not isinstance(value, Sequence) or ("command" in table and not value):
-        raise ValueError('command must be a list of strings, the program first, like ["ffmpeg", "-i", "/dev/video0"]')
-    words = tuple(word for word in value if isinstance(word, str) and "\0" not in word)
-    if len(words) != len(value) or not all(words[:1]):
-        raise ValueError("command must be a list of strings, the program first")
-    return words
+    if "command" not in table:
+        return ()
+    value = table["command"]
+    words = value if isinstance(value, list | tuple) else ()
+    if not words or not words[0] or not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise ValueError('command must be a list of strings, the program first, as in ["ffmpeg", "-i", ...]')
+    return tuple(words)
 
 
 def _file(table: Mapping[str, object]) -> str:
     value = _text(table, "file")
     if value and not value.startswith("/"):
-        raise ValueError("file must be an absolute path, one that begins with /")
+        raise ValueError("file must be an absolute path, from the root on")
     return value
 
 
 def _headers(table: Mapping[str, object]) -> Headers:
     value = table.get("headers", {})
-    if not isinstance(value, Mapping):
-        raise ValueError('headers must be a table of strings, like { Referer = "https://example.com/" }')
-    for name, content in value.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise ValueError("headers must have names of letters, digits and hyphens")
-        if not isinstance(content, str) or _CONTROL.search(content):
-            raise ValueError(f"headers: {name} must be a string of one line")
-    return tuple((name, content.strip()) for name, content in value.items())
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError('headers must be a table of strings, as in { Referer = "..." }')
+    if not all(allowed_header(name, text) for name, text in value.items()):
+        raise ValueError("headers must have well-formed names and values, and none that belong to the connection")
+    return tuple(value.items())
 
 
 def _number(table: Mapping[str, object]) -> int | None:
@@ -136,47 +127,48 @@ def _number(table: Mapping[str, object]) -> int | None:
     return value
 
 
-def _extension_of(channel: OwnChannel) -> str:
-    path = channel.file or (urlsplit(channel.url).path if channel.url else "")
-    found = _EXTENSION.fullmatch(PurePosixPath(path).suffix)
-    return found[1].lower() if found else ""
-
-
-def _form(table: Mapping[str, object], channel: OwnChannel) -> SourceKind:
-    """What is said, or what the extension tells; an endless stream when it tells nothing."""
-    said = _text(table, "form")
-    if said and said not in _FORMS:
+def _form(table: Mapping[str, object], channel: OwnChannel) -> OwnChannel:
+    """With what it is and how it comes: as the table says, else as the URL's extension tells."""
+    said, radio = _text(table, "form"), table.get("radio", False)
+    if said and said not in {kind.value for kind in SourceKind}:
         raise ValueError('form must be "ts", "hls" or "vod"')
-    if channel.file:
-        guess, only = SourceKind.VOD, "a file"
-    elif channel.command:
-        guess, only = SourceKind.TS, "a command"
-    elif channel.radio:
-        guess, only = SourceKind.HLS if _extension_of(channel) in _PLAYLISTS else SourceKind.TS, ""
-    else:
-        by_extension = dict.fromkeys(_PLAYLISTS, SourceKind.HLS) | dict.fromkeys(_FILMS, SourceKind.VOD)
-        guess, only = by_extension.get(_extension_of(channel), SourceKind.TS), ""
-    form = _FORMS[said] if said else guess
-    if only and form is not guess:
-        raise ValueError(f'form must be "{guess.value}" for {only}: leave it out')
-    if channel.radio and form is SourceKind.VOD:
-        raise ValueError("radio is for live channels: leave it out for a file")
-    return form
-
-
-def _own_channel(table: Mapping[str, object]) -> OwnChannel:
-    unknown = sorted(str(name) for name in table if name not in _FIELDS)
-    if unknown:
-        raise ValueError(f"{unknown[0]} is not a field of a channel; there are: {', '.join(_FIELDS)}")
-    name = _text(table, "name")
-    if not name:
-        raise ValueError("name must be there and not empty")
-    radio = table.get("radio", False)
     if not isinstance(radio, bool):
         raise ValueError("radio must be true or false")
+    if channel.file and said in ("", "vod"):
+        guess = (ChannelKind.VOD, SourceKind.VOD, _extension_of(channel.file))
+    elif channel.command and said in ("", "ts"):
+        guess = (ChannelKind.RADIO if radio else ChannelKind.LIVE, SourceKind.TS, "ts")
+    elif channel.url and (stream := recognise(channel.url)):
+        guess = classify(stream, said, radio)
+        if said == "vod":
+            guess = (ChannelKind.VOD, SourceKind.VOD, _extension_of(stream.path))
+        elif said == "ts" and guess[1] is not SourceKind.TS:
+            guess = (ChannelKind.RADIO if radio else ChannelKind.LIVE, SourceKind.TS, "ts")
+    else:
+        raise ValueError("form goes with a url: what a file or a command gives is known, so leave it out")
+    kind, form, extension = guess
+    if radio and kind is ChannelKind.VOD:
+        raise ValueError("radio is for what is live: leave it out for a film or a recording")
+    return evolve(channel, kind=kind, form=form, extension=extension)
+
+
+def _extension_of(path: str) -> str:
+    found = _EXTENSION.fullmatch(PurePosixPath(path).suffix)
+    return found[1].lower() if found else "mp4"
+
+
+def _own_channel(table: object) -> OwnChannel:
+    """One table, checked; its key may be empty yet."""
+    if not isinstance(table, Mapping):
+        raise ValueError("it must be a table, with [[provider.channel]] above it")
+    unknown = [name for name in table if name not in _FIELDS]
+    if unknown:
+        which = f"{unknown[0]} is" if _PLAIN.fullmatch(str(unknown[0])) else "there is what is"
+        raise ValueError(f"{which} no field of a channel; the fields are {', '.join(_FIELDS)}")
     channel = OwnChannel(
         key=_text(table, "key"),
-        name=name,
+        name=_text(table, "name"),
+        kind=ChannelKind.LIVE,
         form=SourceKind.TS,
         extension="ts",
         url=_http(table, "url"),
@@ -187,23 +179,20 @@ def _own_channel(table: Mapping[str, object]) -> OwnChannel:
         number=_number(table),
         tvg_id=_text(table, "tvg_id"),
         logo=_http(table, "logo"),
-        radio=radio,
     )
+    if not channel.name:
+        raise ValueError("name must be there, and not empty")
     if sum(map(bool, (channel.url, channel.command, channel.file))) != 1:
         raise ValueError("exactly one of url, command and file must be there")
     if channel.headers and not channel.url:
-        raise ValueError("headers go with a url only: leave them out")
-    form = _form(table, channel)
-    own = {SourceKind.TS: "ts", SourceKind.HLS: "m3u8", SourceKind.VOD: _extension_of(channel) or "mp4"}
-    return evolve(channel, form=form, extension=own[form])
+        raise ValueError("headers go with a url: leave them out for a file or a command")
+    return _form(table, channel)
 
 
-def _label(position: int, table: object) -> str:
-    name = table.get("name") if isinstance(table, Mapping) else None
+def _which(position: int, table: object) -> str:
+    name = table.get("name") if isinstance(table, Mapping) else str(table)[1:-1]
     return (
-        f'channel {position} ("{name[:60]}")'
-        if isinstance(name, str) and name.isprintable()
-        else f"channel {position}"
+        f'channel {position} ("{name}")' if isinstance(name, str) and _PLAIN.fullmatch(name) else f"channel {position}"
     )
 
 
@@ -215,29 +204,25 @@ def read_channels(value: object) -> tuple[OwnChannel, ...]:
 
     :raises ValueError: naming the channel by its position from 1, the field, and what would be right.
     """
-    if not isinstance(value, (list, tuple)):
-        raise ValueError("channel must be a list of tables: write [[provider.channel]] above each")
+    if not isinstance(value, list | tuple):
+        raise ValueError("channel must be tables, with [[provider.channel]] above each")
     channels = []
     for position, table in enumerate(value, 1):
-        if isinstance(table, OwnChannel):
-            channels.append(table)
-            continue
         try:
-            if not isinstance(table, Mapping):
-                raise ValueError("it must be a table: write [[provider.channel]] above it")
-            channels.append(_own_channel(table))
+            channels.append(table if isinstance(table, OwnChannel) else _own_channel(table))
         except ValueError as error:
-            raise ValueError(f"{_label(position, table)}: {error}") from None
+            raise ValueError(f"{_which(position, table)}: {error}") from None
     ids = Counter(channel.tvg_id for channel in channels)
-    keyed: dict[str, OwnChannel] = {}
+    places: dict[str, int] = {}
     for position, channel in enumerate(channels, 1):
         key = channel.key or (channel.tvg_id if ids[channel.tvg_id] == 1 else "") or channel.name
-        if key in keyed:
+        if key in places:
             raise ValueError(
-                f'channel {position} ("{channel.name}"): key "{key}" is that of another channel; give each a key of its own'
+                f"{_which(position, channel)}: key must be given, and be one of its own: "
+                f"without it this channel has the same as channel {places[key]}"
             )
-        keyed[key] = evolve(channel, key=key)
-    return tuple(keyed.values())
+        places[key] = position
+    return tuple(evolve(channel, key=key) for channel, key in zip(channels, places, strict=True))
 
 
 @frozen
@@ -248,12 +233,16 @@ class ChannelsSettings:
         default=(),
         converter=read_channels,
         repr=False,
+        # Not marked as a secret, though URLs, commands and headers may be: then an error could not say which channel
+        # is wrong. As text a channel is its name, and no error repeats more than that.
         metadata={
-            "help": "The channels: a [[provider.channel]] table each, with a name and one of url, command and file.",
-            # URLs, commands and headers may carry passwords.
-            "secret": True,
+            "help": "The channels: a [[provider.channel]] table each, with a name and one of url, command and file."
         },
     )
+
+
+def _readable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113
 
 
 @implementer(IProvider)
@@ -284,14 +273,13 @@ class ChannelsProvider:
         if channel.command:
             return (Source(channel.form, command=channel.command),)
         if channel.file:
-            path = Path(channel.file)
-            if not path.is_file() or not os.access(path, os.R_OK):
+            if not _readable(channel.file):
                 raise ProviderError(
                     ProviderState.UNREACHABLE, f"The file of {channel.name} is not there, or may not be read."
                 )
             return (Source(channel.form, path=channel.file),)
         headers = channel.headers
-        if not any(name.lower() == "user-agent" for name, _ in headers):
+        if self._context.user_agent and not any(name.lower() == "user-agent" for name, _ in headers):
             headers = (*headers, ("User-Agent", self._context.user_agent))
         return (Source(channel.form, url=channel.url, headers=headers),)
 

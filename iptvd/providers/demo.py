@@ -15,6 +15,7 @@ For the time stamps to go on over the seam as if there were none, three things m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -229,7 +230,8 @@ class DemoProvider:
         except OSError as error:
             raise _failed(doing, error.strerror or "") from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         return path
 
     def _make_room(self, folder: Path) -> None:

@@ -155,6 +155,11 @@ class ChildProcess:
         self._child.kill()
         return self._child.wait()
 
+    def loosen(self) -> None:
+        """Let go of its leash."""
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+
     def close(self) -> None:
         """End it and all it started, however that has to be done."""
         if self._process is None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from attrs import evolve
-from treq.testing import StubTreq
+from treq.client import HTTPClient
+from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -51,7 +52,7 @@ class PanelFetcher:
         root.putChild(b"tv", prefix)
         for name, child in panel.resource().children.items():
             prefix.putChild(name, child)
-        self._treq = StubTreq(root)
+        self._client = HTTPClient(RequestTraversalAgent(root))
         self.before: Callable[[str], None] = lambda url: None
 
     async def get(
@@ -65,7 +66,7 @@ class PanelFetcher:
     ) -> Fetched:
         """See `IFetcher.get`."""
         self.before(url)
-        response = await self._treq.request("GET", url, headers=dict(headers))
+        response = await self._client.get(url, headers=dict(headers))
         return Fetched(response.code, url, {}, await response.content())
 
 
@@ -76,7 +77,15 @@ def a_panel() -> Panel:
     panel.category("vod", 1, "Films")
     panel.category("series", 1, "Drama")
     panel.add_live(51, "One", tv_archive=1, tv_archive_duration=7)
-    panel.add_live(52, "Two FM", stream_type="radio_streams", category_id=None, epg_channel_id=None, stream_icon="")
+    panel.add_live(
+        52,
+        "Two FM",
+        stream_type="radio_streams",
+        category_id=None,
+        category_ids=[],
+        epg_channel_id=None,
+        stream_icon="",
+    )
     panel.add_film(61, "Film", container_extension="mkv")
     panel.add_series(7, "Show", [episode(71, 1, 1, "Pilot"), episode(72, 2, 1, "Show - S02E01 - Back")])
     return panel

@@ -1,0 +1,48 @@
+# iptvd's own commands. `make run` plays the demo; `make test` checks everything.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?= --provider demo
+PORT ?= 8085
+
+.PHONY: run test lint types unit clean
+
+# A stamp for each set of packages: made anew when what it depends on has changed.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'iptvd needs Python 3.11 or newer; set PYTHON=/path/to/python3'; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo 'python3-venv is missing: on Debian run "apt install python3-venv" as root, then try again'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ffmpeg]'
+	@touch $@
+
+$(VENV)/test.stamp: setup.cfg pyproject.toml tests/programs.sh | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	sh tests/programs.sh
+	@touch $@ $(VENV)/run.stamp
+
+run: $(VENV)/run.stamp
+	@echo 'Page:      http://localhost:$(PORT)/'
+	@echo 'Playlist:  http://localhost:$(PORT)/playlist.m3u8  (open it in VLC, mpv or Kodi)'
+	@echo 'Stop:      press Ctrl-C'
+	@PORT=$(PORT) PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/twistd -n --pidfile= iptvd $(ARGS)
+
+test: lint types unit
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/test.stamp
+	$(BIN)/mypy
+
+unit: $(VENV)/test.stamp
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python tests/pure_coverage.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache

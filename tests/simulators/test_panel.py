@@ -1,0 +1,184 @@
+"""The panel that other tests rely on does what panels do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+import treq
+from treq.client import HTTPClient
+from treq.testing import RequestTraversalAgent
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.tcp import Port
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import Agent, readBody
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.static import Data
+
+from tests.simulators.panel import CUT_SHORT, Fault, Panel
+from tests.simulators.panel_content import Shape, User, episode
+
+LOGIN = "player_api.php?username=user&password=pass"
+
+
+class Endless(Resource):
+    """A stream that never ends."""
+
+    isLeaf = True
+
+    def render(self, request: Request) -> int:
+        request.write(b"G")
+        return NOT_DONE_YET
+
+
+class PanelTests(SynchronousTestCase):
+    """In memory."""
+
+    def setUp(self) -> None:
+        self.panel = Panel()
+        self.panel.category("live", 1, "News")
+        self.panel.add_live(51, "One")
+        self.panel.add_series(7, "Show", [episode(71, 1, 1, "A"), episode(81, 2, 1, "B")])
+        self.client = HTTPClient(RequestTraversalAgent(self.panel.resource()))
+
+    def got(self, path: str, method: str = "GET", data: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """Status and body for a request."""
+        response = self.successResultOf(
+            self.client.request(method, f"http://panel.test/{path}", data=data, allow_redirects=False)
+        )
+        return response.code, self.successResultOf(treq.content(response))
+
+    def json(self, path: str) -> object:
+        """The answer to an API call."""
+        return json.loads(self.got(path)[1])
+
+    def test_login(self) -> None:
+        """A login tells of the account, by GET and by POST; a wrong one is refused."""
+        answer = self.json(LOGIN)
+        assert isinstance(answer, dict)
+        self.assertEqual((answer["user_info"]["auth"], answer["user_info"]["status"]), (1, "Active"))
+        _, body = self.got("player_api.php", "POST", {"username": "user", "password": "pass"})
+        self.assertEqual(json.loads(body), answer)
+        for action in ("", "&action=get_live_streams"):
+            self.assertEqual(self.json(f"player_api.php?username=user&password=x{action}"), {"user_info": {"auth": 0}})
+
+    def test_lists(self) -> None:
+        """The lists hold what was put in, by category when one is asked for."""
+        answer = self.json(f"{LOGIN}&action=get_live_streams&category_id=1")
+        assert isinstance(answer, list)
+        self.assertEqual([row["stream_id"] for row in answer], [51])
+        self.assertEqual(self.json(f"{LOGIN}&action=get_live_streams&category_id=2"), [])
+        self.assertEqual(self.panel.actions(), ["get_live_streams", "get_live_streams"])
+
+    def test_shapes(self) -> None:
+        """Answers come in odd shapes when told to."""
+        self.panel.shapes = {Shape.LISTS_AS_OBJECTS, Shape.NUMBERS_AS_STRINGS}
+        answer = self.json(f"{LOGIN}&action=get_live_streams")
+        assert isinstance(answer, dict)
+        self.assertEqual(answer["0"]["stream_id"], "51")
+        asked = f"{LOGIN}&action=get_series_info&series_id=7"
+        for shape, kinds in ((Shape.SEASONS_AS_LIST, [list, list]), (Shape.EPISODES_AS_LIST, [dict, dict])):
+            self.panel.shapes = {shape, Shape.INFO_AS_LIST}
+            answer = self.json(asked)
+            assert isinstance(answer, dict)
+            self.assertEqual([type(item) for item in answer["episodes"]], kinds)
+            self.assertEqual(answer["info"], [])
+
+    def test_faults(self) -> None:
+        """Faults hit the call they are for, or all."""
+        self.panel.faults = {"get_series": CUT_SHORT}
+        self.assertRaises(ValueError, self.json, f"{LOGIN}&action=get_series")
+        self.json(LOGIN)
+        self.panel.faults = {"*": Fault.page(503)}
+        status, body = self.got(LOGIN)
+        self.assertEqual((status, body[:9]), (503, b"<!DOCTYPE"))
+
+    def test_delay(self) -> None:
+        """An answer comes after the delay."""
+        self.panel.clock = clock = Clock()
+        self.panel.delay = 5.0
+        agent = RequestTraversalAgent(self.panel.resource())
+        work = HTTPClient(agent).get(f"http://panel.test/{LOGIN}")
+        agent.flush()
+        self.assertNoResult(work)
+        clock.advance(5)
+        agent.flush()
+        self.assertEqual(self.successResultOf(work).code, 200)
+
+    def test_playlist(self) -> None:
+        """The playlist names the channels with the addresses of their streams."""
+        _, body = self.got("get.php?username=user&password=pass&type=m3u_plus&output=m3u8")
+        head, info, url = body.decode().splitlines()
+        self.assertEqual((head, url), ("#EXTM3U", "http://panel.test/live/user/pass/51.m3u8"))
+        self.assertIn('group-title="News",One', info)
+        self.assertEqual(self.got("get.php?username=user&password=x")[0], 403)
+
+    def test_streams(self) -> None:
+        """Files and resources are served to who has an account, HLS through a redirect."""
+        film = Path(self.mktemp())
+        film.write_bytes(b"film")
+        folder = Resource()
+        folder.putChild(b"index.m3u8", Data(b"#EXTM3U", "application/vnd.apple.mpegurl"))
+        self.panel.live = {51: Data(b"live", "video/mp2t")}
+        self.panel.movie, self.panel.series = {61: film}, {71: film}
+        self.panel.hls = {51: folder}
+        self.assertEqual(self.got("live/user/pass/51.ts"), (200, b"live"))
+        self.assertEqual(self.got("movie/user/pass/61.mp4"), (200, b"film"))
+        self.assertEqual(self.got("series/user/pass/71.mkv"), (200, b"film"))
+        self.assertEqual(self.got("live/user/pass/51.m3u8")[0], 302)
+        self.assertEqual(self.got("hls/user/pass/51/index.m3u8"), (200, b"#EXTM3U"))
+        for path, status in (
+            ("live/user/x/51.ts", 401),
+            ("hls/user/x/51/index.m3u8", 401),
+            ("live/user/pass/52.ts", 404),
+            ("hls/user/pass/52/index.m3u8", 404),
+            ("live/user", 404),
+        ):
+            self.assertEqual(self.got(path)[0], status, path)
+        self.panel.users[0].status = "Expired"
+        self.assertEqual(self.got("live/user/pass/51.ts")[0], 401)
+        self.assertEqual(self.panel.users[0].active, [])
+
+
+@pytest.fixture
+def panel() -> Iterator[tuple[Panel, str]]:
+    """A panel on loopback, and its address."""
+    panel = Panel(users=[User("user", "pass", max_connections=1)], live={51: Endless(), 52: Endless()})
+    site = Site(panel.resource())
+    port: Port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
+    yield panel, f"http://127.0.0.1:{port.getHost().port}"
+    pytest_twisted.blockon(port.stopListening())
+
+
+@pytest_twisted.ensureDeferred
+async def test_connections(panel: tuple[Panel, str]) -> None:
+    """As many streams as the account has connections are served, and one that ends makes room for another."""
+    simulated, base = panel
+    (user,) = simulated.users
+    agent = Agent(reactor)
+    first = await agent.request(b"GET", f"{base}/live/user/pass/51.ts".encode())
+    assert first.code == 200
+    second = await agent.request(b"GET", f"{base}/live/user/pass/52.ts".encode())
+    assert second.code == simulated.refusal
+    await readBody(second)
+    ended: Deferred[object] = Deferred()
+    user.active[0].notifyFinish().addBoth(ended.callback)
+    body = readBody(first)
+    body.addErrback(lambda failure: None)
+    body.cancel()
+    await ended
+    assert user.active == []
+    third = await agent.request(b"GET", f"{base}/live/user/pass/52.ts".encode())
+    assert third.code == 200
+    ended = Deferred()
+    user.active[0].notifyFinish().addBoth(ended.callback)
+    body = readBody(third)
+    body.addErrback(lambda failure: None)
+    body.cancel()
+    await ended
