@@ -70,7 +70,9 @@ class IptvdSite(Site):
             request.caller = self._trust().judge(  # type: ignore[attr-defined]
                 peer.host if isinstance(peer, (IPv4Address, IPv6Address)) else None,
                 request.isSecure(),
-                lambda name: [raw.decode("latin-1") for raw in request.requestHeaders.getRawHeaders(name.encode(), [])],
+                lambda name: [
+                    raw.decode("latin-1") for raw in request.requestHeaders.getRawHeaders(name.encode(), [])
+                ],
                 here.port if here is not None else 0,
                 here.host if here is not None else "",
             )

@@ -1,0 +1,183 @@
+"""
+One live channel for all who watch it: packets go in, into the ring, and out to every viewer's cursor.
+
+What comes in close together goes out together. How long we wait for more depends on what a round of sending costs:
+with few viewers next to nothing, with many so long that sending takes a bounded share of the time. A round goes over
+the viewers that are not waiting for room themselves, in slices of at most `SLICE` seconds a turn of the reactor; what
+comes in meanwhile goes out with the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from time import perf_counter
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from iptvd.delivery.ring import JoinPoint, Ring
+from iptvd.delivery.viewers import Viewer
+from iptvd.model import Outcome
+from iptvd.protocols.joins import Follower
+
+#: Bytes that are not kept waiting for more.
+COALESCED = 32768
+#: Bounds of the wait for more, in seconds, and how many times the cost of a round it is.
+LEAST_WAIT = 0.001
+MOST_WAIT = 0.02
+WAIT_FOR_COST = 4.0
+#: Seconds of sending in one turn of the reactor.
+SLICE = 0.01
+#: Viewers between two looks at the clock.
+_LOOK = 16
+#: Seconds between two looks for viewers that take nothing.
+SLOW_CHECK = 1.0
+
+
+class Broadcast:
+    """
+    The feed.
+
+    :param slow_timeout: seconds that a viewer may take nothing while there is something for it.
+    :ivar bytes_in: bytes that came in.
+    :ivar joined: how many viewers have begun.
+    """
+
+    def __init__(self, ring: Ring, clock: IReactorTime, slow_timeout: float) -> None:
+        self.ring = ring
+        self.bytes_in = 0
+        self.joined = 0
+        self._clock = clock
+        self._slow_timeout = slow_timeout
+        self._follower = Follower()
+        self._incoming: list[bytes] = []
+        self._incoming_size = 0
+        self._wait = LEAST_WAIT
+        self._timer: IDelayedCall | None = None
+        self._slow_timer: IDelayedCall | None = None
+        self._viewers: dict[Viewer, float] = {}
+        self._unstarted: set[Viewer] = set()
+        self._round: Iterator[Viewer] | None = None
+        self._round_cost = 0.0
+        self._again = False
+        self._turn: IDelayedCall | None = None
+        self._over = False
+
+    # Viewers
+
+    @property
+    def viewers(self) -> list[Viewer]:
+        """Who watches."""
+        return list(self._viewers)
+
+    def add(self, viewer: Viewer, back: float) -> None:
+        """
+        Let a viewer begin, at once where there is a join point.
+
+        :param back: seconds behind the newest at which it is to begin, so that its player has something to start with.
+        """
+        self._viewers[viewer] = back
+        if self._slow_timer is None:
+            self._slow_timer = self._clock.callLater(SLOW_CHECK, self._look_for_slow)
+        join = self.ring.join_for(back)
+        if join is None:
+            self._unstarted.add(viewer)
+        else:
+            self._begin(viewer, join)
+        viewer.pump()
+
+    def remove(self, viewer: Viewer) -> None:
+        """Forget a viewer; it has stopped."""
+        self._viewers.pop(viewer, None)
+        self._unstarted.discard(viewer)
+
+    def _begin(self, viewer: Viewer, join: JoinPoint) -> None:
+        self.joined += 1
+        viewer.start(join)
+
+    # Packets
+
+    def take(self, packets: bytes) -> None:
+        """Whole packets of the channel's programme."""
+        if self._over or not packets:
+            return
+        self.bytes_in += len(packets)
+        self._incoming.append(packets)
+        self._incoming_size += len(packets)
+        if self._incoming_size >= COALESCED:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.callLater(self._wait, self.flush)
+
+    def flush(self) -> None:
+        """Let what has come in so far go out."""
+        if not self._incoming:
+            return
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        incoming, self._incoming, self._incoming_size = self._incoming, [], 0
+        data = incoming[0] if len(incoming) == 1 else b"".join(incoming)
+        block = self.ring.append(data, self._clock.seconds())
+        for join in self._follower.scan(data):
+            self.ring.join_at(block.offset + join.offset, join.tables, join.pts)
+        if self._unstarted and self.ring.joins:
+            newest = self.ring.joins[-1]
+            for viewer in self._unstarted:
+                self._begin(viewer, newest)
+            self._unstarted.clear()
+        if self._round is None:
+            self._start_round()
+        else:
+            self._again = True
+
+    @property
+    def follower(self) -> Follower:
+        """What is known of the programme."""
+        return self._follower
+
+    # Sending
+
+    def _start_round(self) -> None:
+        self._again = False
+        self._round_cost = 0.0
+        self._round = iter([viewer for viewer in self._viewers if viewer.blocked_since is None])
+        self._send()
+
+    def _send(self) -> None:
+        self._turn = None
+        begun = perf_counter()
+        for count, viewer in enumerate(self._round or (), 1):
+            viewer.pump()
+            if not count % _LOOK and perf_counter() - begun > SLICE:
+                self._round_cost += perf_counter() - begun
+                self._turn = self._clock.callLater(0, self._send)
+                return
+        self._round_cost += perf_counter() - begun
+        self._round = None
+        self._wait = min(max(LEAST_WAIT, WAIT_FOR_COST * self._round_cost), MOST_WAIT)
+        if self._again:
+            self._turn = self._clock.callLater(0, self._start_round)
+
+    def _look_for_slow(self) -> None:
+        self._slow_timer = None
+        now = self._clock.seconds()
+        for viewer in list(self._viewers):
+            since = viewer.blocked_since
+            if since is not None and now - since >= self._slow_timeout:
+                viewer.session.end(Outcome.VIEWER_TOO_SLOW, f"the viewer took nothing for {self._slow_timeout:g} s")
+        if self._viewers:
+            self._slow_timer = self._clock.callLater(SLOW_CHECK, self._look_for_slow)
+
+    # The end
+
+    def close(self, ended: Callable[[Viewer], None]) -> None:
+        """Let go of everything; ``ended`` is called for each viewer that is still there."""
+        self._over = True
+        for timer in (self._timer, self._slow_timer, self._turn):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._round = None
+        self._incoming.clear()
+        for viewer in list(self._viewers):
+            ended(viewer)
+        self.ring.clear()

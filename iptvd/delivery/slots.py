@@ -1,0 +1,70 @@
+"""How many connections a provider allows at once: one counter each for everything that is open with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+
+class Slot:
+    """One connection; given back exactly once, however often it is released."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+
+    def release(self) -> None:
+        """Give it back."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+
+class Slots:
+    """
+    The counters.
+
+    :param limit_of: gives a provider's limit as it is now, 0 for none.
+    """
+
+    def __init__(self, limit_of: Callable[[str], int]) -> None:
+        self._limit_of = limit_of
+        self._used: Counter[str] = Counter()
+        self._spare: list[Callable[[str], bool]] = []
+
+    def used(self, provider: str) -> int:
+        """How many are taken now."""
+        return self._used[provider]
+
+    @property
+    def total(self) -> int:
+        """How many are taken of all providers together."""
+        return self._used.total()
+
+    def limit(self, provider: str) -> int:
+        """How many there are, 0 for no limit."""
+        return self._limit_of(provider)
+
+    def free(self, provider: str) -> bool:
+        """Whether one can be had without anything being given up."""
+        limit = self._limit_of(provider)
+        return not limit or self._used[provider] < limit
+
+    def on_want(self, give_up: Callable[[str], bool]) -> None:
+        """
+        Have this called with a provider whose slots are all taken when one is wanted.
+
+        It closes something that nobody watches and says whether it did.
+        """
+        self._spare.append(give_up)
+
+    def take(self, provider: str) -> Slot | None:
+        """A slot, None when all are taken and nothing could be given up."""
+        while not self.free(provider):
+            if not any(give_up(provider) for give_up in self._spare):
+                return None
+        self._used[provider] += 1
+
+        def release() -> None:
+            self._used[provider] -= 1
+
+        return Slot(release)

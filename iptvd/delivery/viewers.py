@@ -1,0 +1,266 @@
+"""
+One viewer of a broadcast: a cursor into its ring, and the way its bytes leave.
+
+A viewer keeps no buffer. What it has not got yet is in the ring, and what is not in the ring any more it does not get:
+it jumps to the newest join point. Bytes go from the ring straight to the viewer's socket; only after the kernel has
+taken less than it was given do we ask to be told when there is room. A viewer whose connection is not a plain socket
+(TLS) is written to by way of its transport.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IPushProducer, IReactorFDSet, ITransport, IWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from iptvd.delivery.ring import JoinPoint, Ring
+from iptvd.delivery.session import Session
+from iptvd.protocols.mpegts import PACKET
+
+#: Blocks that are given to the kernel at once, and bytes that are given to a transport.
+_GATHERED = 64
+_WRITTEN = 65536
+
+
+class Viewer:
+    """
+    What is the same for all.
+
+    :ivar blocked_since: since when it has taken nothing although there is something, or None.
+    :ivar jumps: how often it fell off the ring.
+    :param clock: seconds.
+    :param lost: called once, when its connection turns out to be gone.
+    """
+
+    def __init__(self, session: Session, ring: Ring, clock: Callable[[], float], lost: Callable[[], None]) -> None:
+        self.session = session
+        self.blocked_since: float | None = None
+        self.jumps = 0
+        self._ring = ring
+        self._clock = clock
+        self._lost = lost
+        self._number = 0
+        self._place = 0
+        self._pending = b""
+        self._started = False
+        self._over = False
+
+    @property
+    def started(self) -> bool:
+        """Whether it has a place in the ring."""
+        return self._started
+
+    @property
+    def lag(self) -> int:
+        """Bytes between what it has got and the newest."""
+        block = self._ring.block(self._number)
+        at = block.offset + self._place if block is not None else self._ring.end
+        return self._ring.end - at + len(self._pending)
+
+    def head(self, data: bytes) -> None:
+        """Have this sent before anything else."""
+        self._pending += data
+
+    def start(self, join: JoinPoint) -> None:
+        """Begin at a join point, with the tables in force there."""
+        self._pending += join.tables
+        self._number, self._place = join.number, join.place
+        self._started = True
+
+    def pump(self) -> None:
+        """Give it what there is, as much as it takes."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Give it nothing more; its connection is the caller's to close."""
+        self._over = True
+
+    def _jump(self) -> bool:
+        """
+        Go to the newest join point, because what came next is gone; False when there is none.
+
+        A packet that was sent in part is completed first, with whatever is at hand: players resynchronise by the
+        packet, and the tables that follow announce the gap.
+        """
+        join = self._ring.join_for(0.0)
+        if join is None:
+            return False
+        self.jumps += 1
+        self._pending += b"\xff" * (-self._place % PACKET)
+        self.start(join)
+        return True
+
+    def _advance(self, sent: int) -> None:
+        """So many bytes have been taken."""
+        self.session.bytes_sent += sent
+        self.blocked_since = None
+        pending = len(self._pending)
+        if pending:
+            if sent < pending:
+                self._pending = self._pending[sent:]
+                return
+            self._pending = b""
+            sent -= pending
+        while sent:
+            block = self._ring.block(self._number)
+            left = (len(block.data) if block is not None else 0) - self._place
+            if sent < left:
+                self._place += sent
+                return
+            sent -= left
+            self._number += 1
+            self._place = 0
+
+    def _block(self) -> None:
+        if self.blocked_since is None:
+            self.blocked_since = self._clock()
+
+
+@implementer(IWriteDescriptor)
+class SocketViewer(Viewer):
+    """
+    A viewer on a plain socket.
+
+    The descriptor that waits for room is a duplicate: the transport's own goes on telling when the viewer leaves, and
+    epoll keeps the two apart. It exists only while it waits.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        ring: Ring,
+        clock: Callable[[], float],
+        lost: Callable[[], None],
+        connection: socket.socket,
+        reactor: IReactorFDSet,
+    ) -> None:
+        super().__init__(session, ring, clock, lost)
+        self._socket = connection
+        self._reactor = reactor
+        self._descriptor = -1
+
+    def pump(self) -> None:
+        """See `Viewer.pump`."""
+        while not self._over:
+            if self._started and self._number < self._ring.first and not self._jump():
+                break
+            buffers: list[bytes | memoryview] = [self._pending] if self._pending else []
+            if self._started:
+                blocks = self._ring.after(self._number, _GATHERED)
+                if self._place and blocks:
+                    buffers.append(memoryview(blocks[0].data)[self._place :])
+                    del blocks[0]
+                buffers.extend(block.data for block in blocks)
+            if not buffers:
+                break
+            given = sum(map(len, buffers))
+            try:
+                sent = self._socket.send(buffers[0]) if len(buffers) == 1 else self._socket.sendmsg(buffers)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                self.stop()
+                self._lost()
+                return
+            if sent:
+                self._advance(sent)
+            if sent < given:
+                self._block()
+                self._wait()
+                return
+        self._rest()
+
+    def stop(self) -> None:
+        """See `Viewer.stop`."""
+        super().stop()
+        self._rest()
+
+    def _wait(self) -> None:
+        if self._descriptor < 0:
+            self._descriptor = os.dup(self._socket.fileno())
+            self._reactor.addWriter(self)
+
+    def _rest(self) -> None:
+        if self._descriptor >= 0:
+            self._reactor.removeWriter(self)
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    # IWriteDescriptor
+
+    def fileno(self) -> int:
+        """The descriptor that waits for room."""
+        return self._descriptor
+
+    def doWrite(self) -> None:
+        """There is room."""
+        self.pump()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection broke while we waited for room; its transport hears of it too."""
+        self._rest()
+
+    def logPrefix(self) -> str:
+        """What it is called in Twisted's own messages."""
+        return "viewer"
+
+
+@implementer(IPushProducer)
+class TransportViewer(Viewer):
+    """A viewer that is written to by way of its transport, under the transport's backpressure."""
+
+    def __init__(
+        self,
+        session: Session,
+        ring: Ring,
+        clock: Callable[[], float],
+        lost: Callable[[], None],
+        transport: ITransport,
+    ) -> None:
+        super().__init__(session, ring, clock, lost)
+        self._transport = transport
+        self._paused = False
+        transport.registerProducer(self, True)  # type: ignore[attr-defined]
+
+    def pump(self) -> None:
+        """See `Viewer.pump`."""
+        while not self._over and not self._paused:
+            if self._pending:
+                data = self._pending
+            elif not self._started or (self._number < self._ring.first and not self._jump()):
+                return
+            else:
+                block = self._ring.block(self._number)
+                if block is None:
+                    return
+                data = block.data[self._place : self._place + _WRITTEN]
+            self._advance(len(data))
+            self._transport.write(data)
+
+    def stop(self) -> None:
+        """See `Viewer.stop`."""
+        if not self._over:
+            super().stop()
+            self._transport.unregisterProducer()  # type: ignore[attr-defined]
+
+    # IPushProducer
+
+    def pauseProducing(self) -> None:
+        """Its transport holds enough."""
+        self._paused = True
+        self._block()
+
+    def resumeProducing(self) -> None:
+        """Its transport wants more."""
+        self._paused = False
+        self.blocked_since = None
+        self.pump()
+
+    def stopProducing(self) -> None:
+        """Its connection is gone."""
+        self.stop()
+        self._lost()

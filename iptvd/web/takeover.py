@@ -1,0 +1,88 @@
+"""
+Taking a viewer's connection over from twisted.web, which keeps much for each request that is under way.
+
+The head is written by hand, the channel's timeouts are off, and a protocol of ours, which only waits for the viewer to
+leave, is in the channel's place: the request and all that hangs on it can go.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.interfaces import ITCPTransport, ITransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES
+from twisted.web.server import Request
+
+from iptvd.web.sockets import limit_unsent
+
+
+class _Waiting(Protocol):
+    """Waits for the viewer to leave; whatever it says meanwhile is nothing to us."""
+
+    def __init__(self, left: Callable[[], None]) -> None:
+        self._left = left
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._left()
+
+
+@frozen
+class Taken:
+    """
+    A connection that is ours.
+
+    :ivar plain: its socket, where bytes can be written to that directly.
+    """
+
+    transport: ITransport
+    plain: socket.socket | None
+
+    def close(self) -> None:
+        """Close it once what its transport still holds is sent."""
+        self.transport.loseConnection()
+
+
+def take_over(request: Request, left: Callable[[], None]) -> Taken | None:
+    """
+    Take the connection of a request that is not answered yet; it will be closed after the answer.
+
+    :param left: called when the viewer is gone.
+    :return: None when it is gone already.
+    """
+    channel = request.channel
+    transport = channel.transport if channel is not None else None
+    if channel is None or transport is None:
+        return None
+    waiting = _Waiting(left)
+    plain: socket.socket | None = None
+    if isinstance(transport, TLSMemoryBIOProtocol):
+        transport.wrappedProtocol = waiting
+    elif isinstance(transport, Connection):
+        transport.protocol = waiting
+        if not getattr(transport, "TLS", False):
+            plain = transport.getHandle()
+    else:
+        return None
+    channel.setTimeout(None)
+    transport.unregisterProducer()
+    waiting.transport = transport
+    if ITCPTransport.providedBy(transport):
+        transport.setTcpKeepAlive(True)
+        limit_unsent(transport)
+    transport.resumeProducing()
+    return Taken(transport, plain)
+
+
+def head_of(request: Request) -> bytes:
+    """The response's head by hand: as the request was given it, ended by the connection's end."""
+    status = request.code
+    lines = [b"HTTP/1.1 %d %s" % (status, RESPONSES.get(status, b""))]
+    for name, values in request.responseHeaders.getAllRawHeaders():
+        lines.extend(b"%s: %s" % (name, value) for value in values)
+    return b"\r\n".join([*lines, b"Connection: close", b"", b""])

@@ -1,0 +1,75 @@
+"""Connections that a provider allows."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from iptvd.delivery.slots import Slot, Slots
+
+
+class SlotsTests(SynchronousTestCase):
+    def test_the_limit(self) -> None:
+        """A provider's connections are given out up to its limit, and again once one is given back."""
+        slots = Slots(lambda provider: {"a": 2}.get(provider, 0))
+        first, second = slots.take("a"), slots.take("a")
+        self.assertIsNone(slots.take("a"))
+        assert first is not None
+        first.release()
+        self.assertIsNotNone(slots.take("a"))
+        self.assertIsNotNone(second)
+        self.assertEqual((slots.used("a"), slots.total), (2, 2))
+
+    def test_no_limit(self) -> None:
+        """A provider without a limit always has one."""
+        slots = Slots(lambda provider: 0)
+        self.assertTrue(all(slots.take("b") for _ in range(1000)))
+        self.assertEqual(slots.used("b"), 1000)
+
+    def test_given_back_once(self) -> None:
+        """A slot that is given back twice counts once."""
+        slots = Slots(lambda provider: 1)
+        slot = slots.take("a")
+        assert slot is not None
+        slot.release()
+        slot.release()
+        self.assertEqual(slots.used("a"), 0)
+
+    def test_what_nobody_watches_makes_way(self) -> None:
+        """When all are taken, something that nobody watches is given up for who wants one."""
+        slots = Slots(lambda provider: 1)
+        idle = slots.take("a")
+        given_up: list[str] = []
+
+        def give_up(provider: str) -> bool:
+            if given_up or idle is None:
+                return False
+            given_up.append(provider)
+            idle.release()
+            return True
+
+        slots.on_want(give_up)
+        self.assertIsNotNone(slots.take("a"))
+        self.assertIsNone(slots.take("a"))
+        self.assertEqual(given_up, ["a"])
+
+    @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 20)), max_size=200))
+    def test_nothing_leaks(self, events: list[tuple[str, bool, int]]) -> None:
+        """After any order of taking and giving back, the count is that of what is out, and in the end zero."""
+        limits = {"a": 1, "b": 3}
+        slots = Slots(lambda provider: limits.get(provider, 0))
+        out: list[tuple[str, Slot]] = []
+        for provider, takes, which in events:
+            if takes:
+                slot = slots.take(provider)
+                if slot is not None:
+                    out.append((provider, slot))
+            elif out:
+                out.pop(which % len(out))[1].release()
+            for name in "abc":
+                self.assertEqual(slots.used(name), sum(one == name for one, _ in out))
+                self.assertTrue(not limits.get(name) or slots.used(name) <= limits[name])
+        for _, slot in out:
+            slot.release()
+        self.assertEqual(slots.total, 0)

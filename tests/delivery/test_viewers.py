@@ -1,0 +1,250 @@
+"""Viewers of a broadcast, on real sockets."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable
+
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from iptvd.delivery.broadcast import Broadcast
+from iptvd.delivery.ring import Budget, Ring
+from iptvd.delivery.session import Face, Session
+from iptvd.delivery.session import Viewer as Who
+from iptvd.delivery.viewers import SocketViewer, TransportViewer, Viewer
+from iptvd.model import Outcome
+from iptvd.protocols.mpegts import PACKET
+from tests.delivery.test_relay import CHANNEL, Glass
+from tests.protocols.tsmaking import continuity_errors, made_film
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+class Writers:
+    """The reactor's part: knows who waits for room, and tells those that have it when the test says."""
+
+    def __init__(self) -> None:
+        self.waiting: list[SocketViewer] = []
+
+    def addWriter(self, writer: SocketViewer) -> None:
+        self.waiting.append(writer)
+
+    def removeWriter(self, writer: SocketViewer) -> None:
+        self.waiting.remove(writer)
+
+    def tell(self) -> None:
+        _, ready, _ = select.select([], self.waiting, [], 0)
+        for writer in ready:
+            writer.doWrite()
+
+
+class Player:
+    """The other end."""
+
+    def __init__(self, viewer: Viewer, far: socket.socket | Glass) -> None:
+        self.viewer = viewer
+        self.far = far
+        self.got = b""
+
+    def read(self) -> bytes:
+        if isinstance(self.far, Glass):
+            self.got += self.far.drink()
+            return self.got
+        while True:
+            try:
+                data = self.far.recv(1 << 20)
+            except BlockingIOError:
+                return self.got
+            if not data:
+                return self.got
+            self.got += data
+
+
+class BroadcastTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.writers = Writers()
+        self.lost: list[Viewer] = []
+        self.broadcast = Broadcast(Ring(12.0, Budget(10**9)), self.clock, slow_timeout=20.0)
+        self.addCleanup(self.broadcast.close, lambda viewer: None)
+
+    def session(self) -> Session:
+        return Session("s", CHANNEL, Who("127.0.0.1"), Face.TS, 0.0)
+
+    def on_socket(self) -> Player:
+        near, far = socket.socketpair()
+        for one in (near, far):
+            one.setblocking(False)
+            self.addCleanup(one.close)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        viewer = SocketViewer(
+            self.session(),
+            self.broadcast.ring,
+            self.clock.seconds,
+            lambda: self.lost.append(viewer),
+            near,
+            self.writers,  # type: ignore[arg-type]
+        )
+        self.addCleanup(viewer.stop)
+        return Player(viewer, far)
+
+    def on_transport(self) -> Player:
+        glass = Glass()
+        viewer = TransportViewer(
+            self.session(), self.broadcast.ring, self.clock.seconds, lambda: self.lost.append(viewer), glass
+        )  # type: ignore[arg-type]
+        return Player(viewer, glass)
+
+    def feed(self, data: bytes, seconds: float = 0.1, size: int = 50 * PACKET) -> None:
+        """Send so much at a time, with so long between."""
+        for start in range(0, len(data), size):
+            self.broadcast.take(data[start : start + size])
+            self.clock.advance(seconds)
+            self.clock.advance(0)
+            self.clock.advance(0)
+
+    def settle(self, player: Player) -> bytes:
+        """Let a player read all there is for it."""
+        while True:
+            before = len(player.got)
+            player.read()
+            self.writers.tell()
+            player.read()
+            if len(player.got) == before:
+                return player.got
+
+
+class ViewerTests(BroadcastTestCase):
+    def each(self) -> list[Callable[[], Player]]:
+        return [self.on_socket, self.on_transport]
+
+    def test_a_viewer_starts_at_a_join_point(self) -> None:
+        """What a new viewer gets begins with the tables and a key picture, and has no gap in it."""
+        film = made_film(seconds=6)
+        self.feed(film)
+        for make in self.each():
+            player = make()
+            self.broadcast.add(player.viewer, back=0.0)
+            got = self.settle(player)
+            self.assertEqual((got[0], got[PACKET]), (0x47, 0x47))
+            self.assertEqual(got[1:3], b"\x40\x00")
+            self.assertTrue(film.endswith(got[2 * PACKET :]))
+            self.assertEqual(continuity_errors(got), [])
+
+    def test_every_byte_once(self) -> None:
+        """A viewer gets every byte of the channel exactly once and in order, however it reads."""
+        film = made_film(seconds=6)
+        half = len(film) // 2 // PACKET * PACKET
+        self.feed(film[:half])
+        players = [make() for make in self.each()]
+        for player in players:
+            self.broadcast.add(player.viewer, back=100.0)
+        self.feed(film[half:])
+        for player in players:
+            got = self.settle(player)
+            self.assertTrue(film.endswith(got[2 * PACKET :]))
+            self.assertGreater(len(got), half)
+            self.assertEqual(player.viewer.session.bytes_sent, len(got))
+            self.assertEqual(player.viewer.lag, 0)
+
+    def test_the_head_goes_first(self) -> None:
+        """The response's head is sent before anything else, once, also before there is anything to show."""
+        for make in self.each():
+            player = make()
+            player.viewer.head(b"HTTP/1.1 200 OK\r\n\r\n")
+            self.broadcast.add(player.viewer, back=0.0)
+            self.assertEqual(self.settle(player), b"HTTP/1.1 200 OK\r\n\r\n")
+
+    def test_who_waits_begins_with_the_first_join_point(self) -> None:
+        """A viewer that comes before the first picture begins with it."""
+        players = [make() for make in self.each()]
+        for player in players:
+            self.broadcast.add(player.viewer, back=2.0)
+        self.feed(made_film(seconds=2))
+        for player in players:
+            self.assertGreater(len(self.settle(player)), 10 * PACKET)
+
+    def test_a_slow_viewer_jumps(self) -> None:
+        """A viewer that falls off the ring goes on at a join point, in whole packets, and slows nobody."""
+        film = made_film(seconds=60)
+        for make in self.each():
+            self.broadcast = Broadcast(Ring(3.0, Budget(10**9)), self.clock, slow_timeout=2000.0)
+            self.addCleanup(self.broadcast.close, lambda viewer: None)
+            slow, quick = make(), make()
+            self.feed(film[: len(film) // 20 // PACKET * PACKET])
+            for player in (slow, quick):
+                self.broadcast.add(player.viewer, back=0.0)
+            begun = len(film) // 20 // PACKET * PACKET
+            for start in range(begun, len(film), 50 * PACKET):
+                self.feed(film[start : start + 50 * PACKET])
+                self.settle(quick)
+            self.assertEqual(quick.viewer.jumps, 0)
+            self.assertTrue(film.endswith(quick.got[2 * PACKET :]))
+            got = self.settle(slow)
+            self.assertEqual(slow.viewer.jumps, 1)
+            self.assertEqual(len(got) % PACKET, 0)
+            self.assertEqual(got[::PACKET].count(0x47), len(got) // PACKET)
+            self.assertTrue(film.endswith(got[-20 * PACKET :]))
+            self.assertLess(self.broadcast.ring.size, len(film) / 4)
+
+    def test_a_viewer_that_takes_nothing(self) -> None:
+        """A viewer that takes nothing for the slow timeout is let go as too slow; one that does is not."""
+        film = made_film(seconds=60)
+        self.feed(film[: 400 * PACKET])
+        for make in self.each():
+            player = make()
+            self.broadcast.add(player.viewer, back=100.0)
+            ended: list[Outcome | None] = []
+            player.viewer.session.at_end(lambda session, ended=ended: ended.append(session.outcome))  # type: ignore[misc]
+            start = 400 * PACKET
+            while player.viewer.blocked_since is None:
+                self.broadcast.take(film[start : start + 300 * PACKET])
+                start = (start + 300 * PACKET) % (len(film) - 300 * PACKET)
+                self.clock.advance(0.01)
+            self.clock.pump([1] * 19)
+            self.assertEqual(ended, [])
+            self.settle(player)
+            self.clock.pump([1] * 19)
+            if player.viewer.blocked_since is None:
+                self.assertEqual(ended, [])
+            while player.viewer.blocked_since is None:
+                self.broadcast.take(film[: 300 * PACKET])
+                self.clock.advance(0.01)
+            self.clock.pump([1] * 21)
+            self.assertEqual(ended, [Outcome.VIEWER_TOO_SLOW])
+            player.viewer.stop()
+            self.broadcast.remove(player.viewer)
+
+    def test_nothing_is_left(self) -> None:
+        """However a viewer ends, no descriptor of it is left."""
+        self.feed(made_film(seconds=6))
+        before = open_descriptors()
+        for end in ("stop", "lost", "broken"):
+            player = self.on_socket()
+            viewer = player.viewer
+            assert isinstance(viewer, SocketViewer)
+            self.broadcast.add(viewer, back=100.0)
+            while viewer.blocked_since is None:
+                self.broadcast.take(made_film(seconds=2))
+                self.clock.advance(0.05)
+            self.assertEqual(len(self.writers.waiting), 1)
+            if end == "lost":
+                assert isinstance(player.far, socket.socket)
+                player.far.close()
+                self.writers.tell()
+                self.assertEqual(self.lost, [viewer])
+            elif end == "broken":
+                viewer.connectionLost(Failure(OSError()))
+                viewer.stop()
+            else:
+                viewer.stop()
+            self.broadcast.remove(viewer)
+            self.assertEqual(self.writers.waiting, [])
+        self.doCleanups()
+        self.assertEqual(open_descriptors(), before)
