@@ -61,6 +61,7 @@ class Broadcast:
         self._again = False
         self._turn: IDelayedCall | None = None
         self._over = False
+        self._observers: list[Callable[[], None]] = []
 
     # Viewers
 
@@ -129,6 +130,17 @@ class Broadcast:
             self._start_round()
         else:
             self._again = True
+        for came in tuple(self._observers):
+            came()
+
+    def observe(self, came: Callable[[], None]) -> None:
+        """Have this called each time there is more in the ring."""
+        self._observers.append(came)
+
+    def unobserve(self, came: Callable[[], None]) -> None:
+        """No more."""
+        if came in self._observers:
+            self._observers.remove(came)
 
     @property
     def follower(self) -> Follower:
@@ -178,6 +190,7 @@ class Broadcast:
                 timer.cancel()
         self._round = None
         self._incoming.clear()
+        self._observers.clear()
         for viewer in list(self._viewers):
             ended(viewer)
         self.ring.clear()

@@ -180,6 +180,8 @@ class Feed:
         self._index = 0
         self._reason = ""
         self._quiet_since = 0.0
+        self._may_recover = False
+        self._fed = 0.0
 
     @property
     def source(self) -> str:
@@ -262,6 +264,7 @@ class Feed:
         line.heard = now
         if line.leads:
             self._health_of(line.index).failures = 0
+            self._fed = now
             self._broadcast.take(line.translator.translate(packets) if line.translator is not None else packets)
             return
         joins = line.follower.scan(packets)
@@ -291,8 +294,9 @@ class Feed:
             self._drop_candidate()
             self._connect_next()
 
-    def _begin_switch(self, reason: str) -> None:
+    def _begin_switch(self, reason: str, may_recover: bool = False) -> None:
         if self.state is FeedState.STREAMING:
+            self._may_recover = may_recover
             self.state = FeedState.SWITCHING
             self._quiet_since = self._clock.seconds()
             self.log.info(
@@ -304,13 +308,11 @@ class Feed:
 
     def _take_over(self, line: _Line, packets: bytes) -> None:
         """The candidate has reached a join point: from here on it leads."""
-        ring = self._broadcast.ring
-        since = self._clock.seconds() - TAIL
         self._broadcast.flush()
+        ring, since = self._broadcast.ring, self._fed - TAIL
         blocks = [block.data for block in ring.after(ring.first, ring.next - ring.first) if block.time >= since]
-        if not blocks and ring.next > ring.first:
-            blocks = [block.data for block in ring.after(max(ring.first, ring.next - 64), 64)]
-        ending = read_ending(blocks) if blocks else None
+        # The tables may have been sent before that.
+        ending = read_ending([self._broadcast.follower.tables, *blocks]) if blocks else None
         program, pmt_pid = line.follower.program, line.follower.pmt_pid
         if ending is not None and program is not None:
             line.translator = Translator(ending, program, pmt_pid)
@@ -431,10 +433,11 @@ class Feed:
                 lead.close()
                 self.line_ended(lead, f"the origin sent nothing for {self._timing.stall:g} s")
             elif silent >= SILENCE or self._trickles(now):
-                self._begin_switch("it is silent" if silent >= SILENCE else "it trickles")
+                self._begin_switch("it is silent" if silent >= SILENCE else "it trickles", silent >= SILENCE)
                 self._connect_next()
-            elif self.state is FeedState.SWITCHING and self._candidate is None and self._connecting is None:
+            elif self.state is FeedState.SWITCHING and self._may_recover and self._has_joined():
                 # It has come back before another one was there.
+                self._drop_candidate()
                 self.state = FeedState.STREAMING
         candidate = self._candidate
         if candidate is not None and now - candidate.heard >= self._timing.stall:
@@ -442,6 +445,11 @@ class Feed:
             self.line_ended(candidate, f"the origin sent nothing for {self._timing.stall:g} s")
         if self._lead is None and self.state is FeedState.SWITCHING and now - self._quiet_since >= SILENCE:
             self._broadcast.take(null_packets(KEEPALIVE))
+
+    def _has_joined(self) -> bool:
+        """Whether the lead has reached a join point since it fell silent."""
+        joins = self._broadcast.ring.joins
+        return bool(joins) and joins[-1].time > self._quiet_since
 
     def _trickles(self, now: float) -> bool:
         """Whether the lead's clock falls behind real time."""

@@ -76,8 +76,8 @@ def read_ending(blocks: Iterable[bytes], number: int | None = None) -> Ending | 
     """
     How a stream ended; None when there is no PAT and PMT of a programme in it.
 
-    :param blocks: of whole packets, oldest first: the last second or two, from a packet at which a viewer can begin on,
-        with the tables in force there before it (so that they are known however seldom they are repeated).
+    :param blocks: of whole packets, oldest first: the tables in force, as `joins.Follower.tables` has them (they may
+        be repeated seldom), and then the last second or two.
     :param number: of the programme; without, the first that the PAT names.
     """
     data = b"".join(blocks)
@@ -134,14 +134,19 @@ def _tail(data: bytes, every: tuple[int, ...], pid: int, kind: Kind, counter: in
         return Tail(counter, owed=owed)
     newest = stamped[-1]
     pts = max((pes.pts for pes in stamped), key=lambda pts: elapsed(newest.dts, pts))
-    steps = [step for one, other in pairwise(stamped) if (step := elapsed(one.dts, other.dts)) > 0]
-    duration = median_low(steps) if steps else USUAL_FRAME
+    return Tail(counter, newest.dts, pts, _duration(stamped, kind, _came(data, every, pid, newest.index)), owed)
+
+
+def _duration(stamped: list[_Stamped], kind: Kind, came: int) -> int:
+    """How long the last one lasts, of which so many bytes came."""
+    if kind not in (Kind.VIDEO, Kind.AUDIO):
+        return 0
     before = [pes.size for pes in stamped[:-1]]
-    if kind is not Kind.VIDEO and before and all(before):
+    if kind is Kind.AUDIO and before and all(before):
         # Sound comes as many frames in one PES packet, now more and now less: its bytes tell the time.
-        ticks = max(0, elapsed(stamped[0].dts, newest.dts))
-        duration = ticks * _came(data, every, pid, newest.index) // sum(before)
-    return Tail(counter, newest.dts, pts, duration, owed)
+        return max(0, elapsed(stamped[0].dts, stamped[-1].dts)) * came // sum(before)
+    steps = [step for one, other in pairwise(stamped) if (step := elapsed(one.dts, other.dts)) > 0]
+    return median_low(steps) if steps else USUAL_FRAME
 
 
 def _came(data: bytes, every: tuple[int, ...], pid: int, index: int) -> int:

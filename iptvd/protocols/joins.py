@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from iptvd.protocols.keyframes import RULES, Rule, shows_key_picture
 from iptvd.protocols.mpegts import NULL_PID, PACKET
@@ -51,9 +51,25 @@ class Join:
     offset: int
     pts: int | None
     pcr: int | None
-    tables: bytes
+    tables: bytes = field(repr=False)
     revision: int
     discontinuity: bool
+
+
+@define
+class _Undecided:
+    """
+    A start of which it is not known yet whether it counts.
+
+    :ivar begun: what there is of the PES packet.
+    :ivar packets: in which that came.
+    :ivar behind: bytes of the blocks since the one that ``join`` has its offset in.
+    """
+
+    join: Join
+    begun: bytes
+    packets: int = 1
+    behind: int = 0
 
 
 class Follower:
@@ -78,10 +94,7 @@ class Follower:
         # Starts since the random access indicator was last seen.
         self._unmarked = PATIENCE
         self._discontinuity = False
-        # A start of which it is not known yet whether it counts, the bytes of it, and in how many packets they came.
-        self._pending: Join | None = None
-        self._begun = b""
-        self._looked_at = 0
+        self._undecided: _Undecided | None = None
         self._wire()
 
     @property
@@ -126,8 +139,8 @@ class Follower:
                     marks = high.translate(table)
             at = marks.find(1, at + 1)
         self.last_pcr = self._pcr_up_to(block, len(block))
-        if self._pending is not None:
-            self._pending = evolve(self._pending, offset=self._pending.offset - len(block))
+        if self._undecided is not None:
+            self._undecided.behind += len(block)
         return joins
 
     def clock(self, block: bytes) -> tuple[int, int] | None:
@@ -143,7 +156,7 @@ class Follower:
         if self._tables.pmt_pid:
             wanted.append((self._tables.pmt_pid, Follower._on_pmt, self._tables.pmt_waiting))
         if self.stream is not None:
-            wanted.append((self.stream.pid, Follower._on_stream, self._pending is not None))
+            wanted.append((self.stream.pid, Follower._on_stream, self._undecided is not None))
         visits: dict[int, _Visit] = {}
         table = bytearray(256)
         for pid, visit, inside in wanted:
@@ -172,7 +185,7 @@ class Follower:
             self.last_pcr = None
         stream = None if program is None else _followed(program, self._tables.pmt_pid)
         if _traits(stream) != _traits(self.stream):
-            self._pending = None
+            self._undecided = None
             self._unmarked = PATIENCE
             self._discontinuity = False
             self._any_start = stream is not None and stream.kind is not Kind.VIDEO
@@ -192,10 +205,10 @@ class Follower:
         if not control & 0x10 or start >= end:
             return
         scrambled = bool(control & 0xC0)
-        if not block[at + 1] & 0x40:
-            self._go_on(b"" if scrambled else block[start:end])
-            return
-        if self._pending is not None:
+        if self._undecided is not None:
+            if not block[at + 1] & 0x40:
+                self._go_on(self._undecided, b"" if scrambled else block[start:end])
+                return
             self._give_up()
         if flags & 0x80:
             self._discontinuity = True
@@ -210,7 +223,7 @@ class Follower:
         elif scrambled:
             return
         else:
-            counts = self._rule is None or shows_key_picture(block[start:end], self._rule)
+            counts = shows_key_picture(block[start:end], self._rule)
         if counts is False:
             return
         join = Join(
@@ -224,25 +237,23 @@ class Follower:
         if counts:
             self._add(join)
         else:
-            self._pending, self._begun, self._looked_at = join, block[start:end], 1
+            self._undecided = _Undecided(join, block[start:end])
             self._wire()
 
-    def _go_on(self, data: bytes) -> None:
-        """Look at more of a PES packet that is not decided on."""
-        pending, rule = self._pending, self._rule
-        if pending is None or rule is None:
-            return
-        self._begun += data
-        self._looked_at += 1
-        counts = shows_key_picture(self._begun, rule)
+    def _go_on(self, undecided: _Undecided, data: bytes) -> None:
+        """Look at more of a PES packet."""
+        begun = undecided.begun = undecided.begun + data
+        undecided.packets += 1
+        counts = shows_key_picture(begun, self._rule)
         if counts:
-            self._add(evolve(pending, pts=pes_pts(self._begun, 0, len(self._begun))))
-        if counts is not None or self._looked_at == LOOKED_AT:
+            join = undecided.join
+            self._add(evolve(join, offset=join.offset - undecided.behind, pts=pes_pts(begun, 0, len(begun))))
+        if counts is not None or undecided.packets == LOOKED_AT:
             self._give_up()
 
     def _give_up(self) -> None:
         """Look at no more of a PES packet."""
-        self._pending, self._begun = None, b""
+        self._undecided = None
         self._wire()
 
     def _add(self, join: Join) -> None:

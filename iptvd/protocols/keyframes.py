@@ -57,12 +57,14 @@ RULES = {
 }
 
 
-def shows_key_picture(pes: bytes, rule: Rule) -> bool | None:
+def shows_key_picture(pes: bytes, rule: Rule | None) -> bool | None:
     """
     Whether the PES packet that starts with ``pes`` begins with a key picture; None when more of it is needed to tell.
 
-    A scrambled one is none.
+    A scrambled one is none; without a rule any picture is one.
     """
+    if rule is None:
+        return True
     if len(pes) < 9:
         return None
     if not pes.startswith(b"\0\0\1") or pes[6] & 0x30:

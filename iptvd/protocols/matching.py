@@ -19,8 +19,8 @@ def match_streams(ours: ProgramMap, theirs: ProgramMap) -> dict[int, int]:
     """
     The PID in our programme for each PID in theirs that has a place there.
 
-    Streams go together that are coded the same; among those the ones in the same language, and then in their order. Our
-    first picture and our first sound, which players choose by themselves, are not left empty for a language.
+    Streams go together that are coded the same; among those the ones in the same language, and then in their order.
+    Our first picture and our first sound, which players choose by themselves, are not left empty for a language.
     """
     places = list(ours.streams)
     matched: dict[int, int] = {}

@@ -20,7 +20,7 @@ from enum import Enum
 from typing import Protocol
 
 from attrs import define
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, ITransport, IWriteDescriptor
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -149,7 +149,7 @@ class HasFileno(Protocol):
         """The number."""
 
 
-def plain_socket(transport: ITransport | None) -> HasFileno | None:
+def plain_socket(transport: object) -> HasFileno | None:
     """The socket of a transport whose bytes are the connection's own, else None."""
     if not isinstance(transport, Connection) or getattr(transport, "TLS", False) or not transport.connected:
         return None
@@ -190,55 +190,53 @@ class Splice:
     """
     Moves bytes one way between two connected, non-blocking sockets that stay their owners'.
 
-    :param limit: bytes to be moved, None for all until the source ends.
-    :param first: sent before anything is moved.
     :param moved: called with how many bytes the sink has taken, 0 when some came in that it did not take.
     :param ended: called once, unless it was stopped; all descriptors have been given back by then.
+    :raises OSError: when there are no descriptors left.
     """
 
     def __init__(
         self,
         source: HasFileno,
         sink: HasFileno,
-        limit: int | None,
-        first: bytes,
         pool: PipePool,
         reactor: IReactorFDSet,
         moved: Callable[[int], None],
         ended: Callable[[End], None],
     ) -> None:
-        self._source = source
-        self._sink = sink
-        self._left = limit
-        self._first = memoryview(first)
         self._pool = pool
         self._reactor = reactor
         self._moved = moved
         self._ended = ended
-        self._in: _Duplicate | None = None
-        self._out: _Duplicate | None = None
+        self._left: int | None = None
+        self._first = memoryview(b"")
         self._pipe: Pipe | None = None
         self._reading = False
         self._waiting = False
         self._end: End | None = None
+        self._in: _Duplicate | None = None
+        self._out: _Duplicate | None = None
+        try:
+            self._in = _Duplicate(source, self._fill, lambda: self._source_over(End.SOURCE_FAILED))
+            self._out = _Duplicate(sink, self._room, lambda: self._finish(End.SINK_FAILED))
+        except OSError:
+            self.stop()
+            raise
 
     @property
     def waiting(self) -> bool:
         """Whether there is something that the sink does not take."""
         return self._waiting
 
-    def start(self) -> None:
+    def start(self, first: bytes, limit: int | None) -> None:
         """
         Begin.
 
-        :raises OSError: when there are no descriptors left; nothing has been sent.
+        :param first: sent before anything is moved.
+        :param limit: bytes to be moved after that, None for all until the source ends.
         """
-        self._in = _Duplicate(self._source, self._fill, lambda: self._source_over(End.SOURCE_FAILED))
-        try:
-            self._out = _Duplicate(self._sink, self._room, lambda: self._finish(End.SINK_FAILED))
-        except OSError:
-            self.stop()
-            raise
+        self._first = memoryview(first)
+        self._left = limit
         self._room()
 
     def stop(self) -> None:
@@ -335,7 +333,7 @@ class Splice:
             self._drain(self._pipe)
         elif self._first:
             self._send_first()
-        elif self._left == 0:
+        elif self._left == 0:  # what was sent first was all
             self._finish(End.LIMIT)
         else:
             self._rest()
@@ -355,10 +353,10 @@ class Splice:
         self._first = self._first[sent:]
         if self._first:
             self._wait()
-        else:
-            self._room()
         if sent:
             self._moved(sent)
+        if not self._first:
+            self._room()
 
     # What we are told of
 

@@ -39,6 +39,10 @@ class KeyPictureTests(SynchronousTestCase):
         for codec, picture in (("h264", b"\0\0\1\x65\x88"), ("hevc", b"\0\0\1\x2a\x01"), ("vvc", b"\0\0\1\x00\x39")):
             self.assertIs(shows_key_picture(pes(picture), RULES[codec]), True)
 
+    def test_no_rule(self) -> None:
+        """With a codec that tells nothing any picture counts."""
+        self.assertIs(shows_key_picture(pes(b""), None), True)
+
     def test_stamps_are_no_start_codes(self) -> None:
         """What the header holds is not taken for a picture."""
         data = bytearray(pes(H264_OTHER, pts=0, dts=0))

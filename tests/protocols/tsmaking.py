@@ -177,7 +177,7 @@ def each_packet(data: bytes) -> Iterator[bytes]:
     return (data[at : at + PACKET] for at in range(0, len(data), PACKET))
 
 
-def pid_of(one: bytes) -> int:
+def pid_of(one: bytes | bytearray) -> int:
     """A packet's PID."""
     return (one[1] & 0x1F) << 8 | one[2]
 

@@ -1,0 +1,248 @@
+"""
+What an HLS source consists of, fetched: playlists, keys, initialization sections, and segments as they arrive.
+
+Each request has a connection of its own. A segment's bytes are decrypted as they come, and looked at before any of
+them is passed on: a web page or the wrong key is a failure while the segment can still be asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from iptvd.delivery.decrypt import BLOCK, Decryption, implicit_iv
+from iptvd.delivery.hlspiece import MAX_SEGMENT, Arrival, NeedsRemux, Piece, SourceGone, Unplayable
+from iptvd.delivery.opening import Ask, refusal
+from iptvd.errors import ProtocolError, UpstreamError
+from iptvd.model import Source
+from iptvd.protocols.hls_playlist import Reading
+from iptvd.protocols.hls_values import ByteRange, InitSection, Key, KeyMethod, MediaPlaylist, MultivariantPlaylist
+from iptvd.protocols.http1 import ResponseHead
+from iptvd.protocols.http_upstream import HTTPUpstream
+from iptvd.protocols.m3u8 import MAX_BODY
+from iptvd.protocols.sniff import Media, sniff
+from iptvd.protocols.upstream import Upstream
+
+#: Bytes of an initialization section.
+MAX_INIT = 1024 * 1024
+#: Seconds for all of a playlist, a key or an initialization section.
+WHOLE_TIMEOUT = 10.0
+#: Seconds until a segment that failed is asked for a second time.
+RETRY = 0.5
+#: Bytes of playlist that are read in one go; what is longer is read in slices.
+AT_ONCE = 65536
+#: Keys that are remembered.
+KEYS = 8
+
+
+_PLAIN = Ask()
+
+
+class Asks(Protocol):
+    """Asks for a URL that belongs to a source; `iptvd.delivery.opening.Opener` does."""
+
+    async def http(self, source: Source, url: str, ask: Ask = _PLAIN) -> HTTPUpstream:
+        """
+        The response, whatever its status.
+
+        :raises UpstreamError: when none came.
+        """
+
+
+class _Whole:
+    """A body to be had whole, up to a bound."""
+
+    def __init__(self, upstream: Upstream, limit: int, what: str) -> None:
+        self.done: Deferred[bytes] = Deferred(lambda _: upstream.stopProducing())
+        self._upstream = upstream
+        self._limit = limit
+        self._what = what
+        self._parts = bytearray()
+        upstream.attach(self)
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        if self.done.called:
+            return
+        self._parts += data
+        if len(self._parts) > self._limit:
+            self._upstream.stopProducing()
+            self.done.errback(UpstreamError(502, f"the origin's {self._what} is longer than {self._limit} bytes"))
+
+    def body_ended(self, error: UpstreamError | None) -> None:
+        if self.done.called:
+            return
+        if error is not None:
+            self.done.errback(error)
+        else:
+            self.done.callback(bytes(self._parts))
+
+
+class HlsFetcher:
+    """
+    Fetches what belongs to one HLS source.
+
+    :param sliced: see `iptvd.slices.Slicer`.
+    """
+
+    def __init__(
+        self,
+        opener: Asks,
+        source: Source,
+        clock: IReactorTime,
+        sliced: Callable[[Iterator[object]], Awaitable[None]],
+    ) -> None:
+        self._opener = opener
+        self._source = source
+        self._clock = clock
+        self._sliced = sliced
+        self._keys: dict[str, bytes] = {}
+        self._init: tuple[InitSection, bytes] | None = None
+
+    async def playlist(self, url: str, variables: Mapping[str, str]) -> MediaPlaylist | MultivariantPlaylist:
+        """
+        A playlist as it is now.
+
+        :param variables: what the multivariant playlist that led here defined.
+        :raises SourceGone: when the origin does not give it any more.
+        :raises UpstreamError: when it cannot be had or understood.
+        """
+        upstream = await self._opener.http(self._source, url)
+        status = _status(upstream)
+        if status != 200:
+            upstream.stopProducing()
+            error = refusal(status)
+            raise SourceGone(error.status, error.sentence) if status in (401, 403, 404, 410) else error
+        body = await self._whole(upstream, MAX_BODY, "playlist")
+        try:
+            reading = Reading(body, upstream.url, variables)
+            if len(body) > AT_ONCE:
+                await self._sliced(iter(reading))
+            else:
+                for _ in reading:
+                    pass
+            return reading.result()
+        except ProtocolError as error:
+            raise UpstreamError(502, f"the origin's playlist cannot be used: {error.sentence}") from None
+
+    async def segment(self, piece: Piece) -> UpstreamError | None:
+        """
+        Fetch a piece's segment; when that fails, once more.
+
+        :returns: why it could not be had, in which case what there is of it has been cut to whole packets.
+        :raises NeedsRemux, Unplayable: when no further segment will be any better.
+        """
+        error = await self._attempt(piece)
+        if error is not None:
+            await deferLater(self._clock, RETRY)
+            error = await self._attempt(piece)
+        if error is not None:
+            piece.give_up()
+        return error
+
+    async def _attempt(self, piece: Piece) -> UpstreamError | None:
+        try:
+            await self._segment(piece)
+        except (NeedsRemux, Unplayable):
+            raise
+        except UpstreamError as error:
+            return error
+        return None
+
+    async def _segment(self, piece: Piece) -> None:
+        segment = piece.segment
+        known = piece.restart()
+        decryption = await self._decryption(segment.key, segment.sequence)
+        if piece.prefix is None:
+            piece.prefix = await self._prefix(segment.init, segment.sequence, piece.broken)
+        if not known:
+            piece.add(piece.prefix)
+        upstream, skip = await self._open(segment.uri, segment.byte_range)
+        length = segment.byte_range.length if segment.byte_range is not None else None
+        told = _head(upstream).get("content-length") or ""
+        size = int(told) if told.isascii() and told.isdigit() else None
+        if length is not None or size is not None:
+            piece.expected = len(piece.prefix) + (length or size or 0)
+        known = max(0, known - len(piece.prefix))
+        body = Arrival(upstream, piece, decryption, self._clock, skip, length, known)
+        await body.done
+
+    async def _open(self, url: str, byte_range: ByteRange | None) -> tuple[HTTPUpstream, int]:
+        """A response, and how many bytes of it come before what was asked for."""
+        if byte_range is None:
+            upstream = await self._opener.http(self._source, url)
+            skip = 0
+        else:
+            start, stop = byte_range.start, byte_range.start + byte_range.length
+            ask = Ask(headers=(("Range", f"bytes={start}-{stop - 1}"),))
+            upstream = await self._opener.http(self._source, url, ask)
+            partial = _status(upstream) == 206
+            # An origin that knows no byte ranges answers with all of it.
+            skip = 0 if partial else start
+            given = _head(upstream).get("content-range") or ""
+            if (partial and not given.strip().startswith(f"bytes {start}-")) or skip > MAX_SEGMENT:
+                upstream.stopProducing()
+                raise UpstreamError(502, "the origin sends another part of a segment than the one asked for")
+        status = _status(upstream)
+        if status not in (200, 206):
+            upstream.stopProducing()
+            raise refusal(status)
+        return upstream, skip
+
+    async def _prefix(self, init: InitSection | None, sequence: int, broken: bool) -> bytes:
+        """An initialization section where it has to come, or come again; else nothing."""
+        if init is None:
+            return b""
+        if self._init is not None and self._init[0] == init:
+            return self._init[1] if broken else b""
+        decryption = await self._decryption(init.key, sequence)
+        upstream, skip = await self._open(init.uri, init.byte_range)
+        data = await self._whole(upstream, MAX_INIT, "initialization section")
+        if init.byte_range is not None:
+            data = data[skip : skip + init.byte_range.length]
+        if decryption is not None:
+            try:
+                data = decryption.update(data) + decryption.finish()
+            except ProtocolError as error:
+                raise UpstreamError(502, error.sentence) from None
+        if sniff(data, final=True) is not Media.TS:
+            raise NeedsRemux("its segments are fragments of MP4, which takes ffmpeg to make MPEG-TS of")
+        self._init = init, data
+        return data
+
+    async def _decryption(self, key: Key | None, sequence: int) -> Decryption | None:
+        if key is None:
+            return None
+        if key.method is KeyMethod.SAMPLE_AES:
+            raise Unplayable("its segments are encrypted with SAMPLE-AES: only the channel's HLS form can be played")
+        if key.method is KeyMethod.OTHER:
+            raise Unplayable("its segments are under rights management: only the channel's HLS form may be playable")
+        value = key.value or self._keys.get(key.uri)
+        if value is None:
+            upstream, _ = await self._open(key.uri, None)
+            value = await self._whole(upstream, BLOCK, "key")
+            if len(value) != BLOCK:
+                raise UpstreamError(502, f"the origin sent something else than a key of {BLOCK} bytes")
+            self._keys[key.uri] = value
+            if len(self._keys) > KEYS:
+                del self._keys[next(iter(self._keys))]
+        return Decryption(value, key.iv or implicit_iv(sequence))
+
+    async def _whole(self, upstream: Upstream, limit: int, what: str) -> bytes:
+        try:
+            return await _Whole(upstream, limit, what).done.addTimeout(WHOLE_TIMEOUT, self._clock)
+        except TimeoutError:
+            raise UpstreamError(504, f"the origin's {what} took longer than {WHOLE_TIMEOUT:g} s") from None
+
+
+def _head(upstream: HTTPUpstream) -> ResponseHead:
+    if upstream.head is None:
+        raise UpstreamError(502, "the origin did not answer")
+    return upstream.head
+
+
+def _status(upstream: HTTPUpstream) -> int:
+    return _head(upstream).status

@@ -1,0 +1,257 @@
+"""
+A broadcast as HLS: a window of the newest segments and its playlist.
+
+Segments that have left the window stay for as long as RFC 8216 section 6.2.2 asks, so that who has an older playlist
+finds them; and the window is never shorter than three target durations, once there is that much. Room comes before
+both: past it the oldest segments go.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import define
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from iptvd.delivery.broadcast import Broadcast
+from iptvd.delivery.cutting import Cutter
+from iptvd.delivery.pieces import Segment
+from iptvd.errors import UpstreamError
+from iptvd.protocols.hls_writer import Listed, media_playlist, with_prefix
+
+#: Seconds of media in a segment, and segments in a playlist.
+TARGET = 2.0
+WINDOW = 6
+#: Target durations that a playlist has at least, once there is so much (RFC 8216 section 6.2.2).
+SHORTEST = 3
+#: Bytes that one packager may hold, and the share of them that a single segment may have.
+MOST = 64 * 1024 * 1024
+SHARE = 4
+#: Seconds that it lives on without a request, and that the first playlist is waited for.
+LINGER = 15.0
+PATIENCE = 15.0
+#: Bits a second that are announced while nothing is known.
+_BANDWIDTH = 8_000_000
+
+
+@define(eq=False)
+class _Kept:
+    """
+    A segment that can be had.
+
+    :ivar longest: seconds of the longest playlist that it was in.
+    :ivar until: when it goes, once it has left the window.
+    """
+
+    segment: Segment
+    longest: float = 0.0
+    until: float = 0.0
+
+
+def _name(sequence: int) -> str:
+    return f"{sequence}.ts"
+
+
+class Packager:
+    """
+    Packages one broadcast, from what its ring holds on, until nobody asks any more.
+
+    :param wall: seconds since the epoch.
+    :param closed: called once when it closes, by itself or not.
+    :param target: seconds of media that a segment has at least.
+    :param window: segments that a playlist has at least, once there are so many.
+    :param name: a segment's address, relative to what `playlist` is given, by its number.
+    :param most: bytes that it may hold.
+    """
+
+    def __init__(
+        self,
+        broadcast: Broadcast,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        closed: Callable[[], None],
+        *,
+        target: float = TARGET,
+        window: int = WINDOW,
+        name: Callable[[int], str] = _name,
+        most: int = MOST,
+        linger: float = LINGER,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._broadcast = broadcast
+        self._clock = clock
+        self._closed = closed
+        self._count = window
+        self._name = name
+        self._most = most
+        self._linger = linger
+        self._patience = patience
+        self._window: deque[_Kept] = deque()
+        self._left: deque[_Kept] = deque()
+        self._by_number: dict[int, Segment] = {}
+        self._size = 0
+        self._seconds = 0.0
+        self._discontinuities = 0
+        self._independent = True
+        self._bandwidth = 0.0
+        self._body = b""
+        self._waiting: list[Deferred[None]] = []
+        self._over = False
+        # The number goes on where one packager follows another: an address never means two things.
+        sequence = int(wall())
+        self._cutter = Cutter(broadcast.ring, clock, wall, target, sequence, most // SHARE, self._add)
+        self._idle: IDelayedCall = clock.callLater(linger, self._look_if_idle)
+        broadcast.observe(self._look)
+        self._cutter.look()
+
+    # What is asked of it
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, those that the ring holds as well among them."""
+        return self._size + self._cutter.pending
+
+    @property
+    def target_duration(self) -> int:
+        """Seconds; from the first segment on it stays what it is."""
+        return self._cutter.target_duration
+
+    @property
+    def bandwidth(self) -> int:
+        """Bits a second of the segment that had most, for a multivariant playlist."""
+        return round(self._bandwidth) or _BANDWIDTH
+
+    async def playlist(self, prefix: str = "") -> bytes:
+        """
+        The media playlist as it is now; while there is no segment, the first.
+
+        :param prefix: comes before each segment's address.
+        :raises UpstreamError: 504 when no segment is complete in time, 503 when it has closed.
+        """
+        self.touched()
+        if not self._body and not self._over:
+            waiting: Deferred[None] = Deferred(self._waiting.remove)
+            self._waiting.append(waiting)
+            try:
+                await waiting.addTimeout(self._patience, self._clock)
+            except TimeoutError:
+                raise UpstreamError(
+                    504, f"nothing that a player can begin with came within {self._patience:g} s"
+                ) from None
+            self.touched()
+        if self._over:
+            raise UpstreamError(503, "the channel has been turned off")
+        return with_prefix(self._body, prefix)
+
+    def segment(self, sequence: int) -> Segment | None:
+        """A segment by its number; None when it is gone or yet to come."""
+        self.touched()
+        return self._by_number.get(sequence)
+
+    def touched(self) -> None:
+        """Somebody uses it."""
+        if not self._over:
+            self._idle.reset(self._linger)
+
+    def discontinuity(self) -> None:
+        """What the broadcast takes in from now on does not carry on what was before."""
+        self._broadcast.flush()
+        self._cutter.break_here()
+
+    def close(self) -> None:
+        """Let go of everything; who waits for a playlist is refused."""
+        if self._over:
+            return
+        self._over = True
+        self._broadcast.unobserve(self._look)
+        self._cutter.close()
+        if self._idle.active():
+            self._idle.cancel()
+        self._window.clear()
+        self._left.clear()
+        self._by_number.clear()
+        self._size = 0
+        self._tell()
+        self._closed()
+
+    def _look_if_idle(self) -> None:
+        if self._waiting:
+            self._idle = self._clock.callLater(self._linger, self._look_if_idle)
+        else:
+            self.close()
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    # Segments
+
+    def _look(self) -> None:
+        self._cutter.look()
+        self._make_room()
+
+    def _add(self, segments: list[Segment]) -> None:
+        """There are more."""
+        for segment in segments:
+            self._by_number[segment.sequence] = segment
+            self._size += segment.size
+            self._bandwidth = max(self._bandwidth, segment.size * 8 / segment.duration)
+            # Once it has been taken back it is not claimed again: a playlist does not change to and fro.
+            self._independent = self._independent and segment.independent
+            self._window.append(_Kept(segment))
+            self._seconds += segment.duration
+            shortest = SHORTEST * self.target_duration
+            while len(self._window) > self._count and self._seconds - self._window[0].segment.duration >= shortest:
+                self._leave()
+        self._expire()
+        self._make_room()
+        for kept in self._window:
+            kept.longest = max(kept.longest, self._seconds)
+        self._write()
+        self._tell()
+
+    def _leave(self) -> None:
+        """The oldest segment leaves the window."""
+        kept = self._window.popleft()
+        self._seconds -= kept.segment.duration
+        self._discontinuities += kept.segment.discontinuity
+        if kept.longest:
+            kept.until = self._clock.seconds() + kept.segment.duration + kept.longest
+            self._left.append(kept)
+        else:
+            self._drop(kept)
+
+    def _drop(self, kept: _Kept) -> None:
+        del self._by_number[kept.segment.sequence]
+        self._size -= kept.segment.size
+
+    def _expire(self) -> None:
+        now = self._clock.seconds()
+        while self._left and self._left[0].until <= now:
+            self._drop(self._left.popleft())
+
+    def _make_room(self) -> None:
+        """Let the oldest go until it holds no more than it may; the newest segment stays."""
+        before = len(self._window)
+        while self.size > self._most and (self._left or len(self._window) > 1):
+            if not self._left:
+                self._leave()
+            if self._left:
+                self._drop(self._left.popleft())
+        if len(self._window) < before:
+            self._write()
+
+    def _write(self) -> None:
+        self._body = media_playlist(
+            self.target_duration,
+            self._window[0].segment.sequence,
+            self._discontinuities,
+            [
+                Listed(self._name(one.sequence), one.duration, one.date, one.discontinuity)
+                for one in (kept.segment for kept in self._window)
+            ],
+            independent=self._independent,
+        )

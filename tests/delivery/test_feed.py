@@ -1,0 +1,331 @@
+"""What keeps a broadcast supplied."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from iptvd.delivery.broadcast import Broadcast
+from iptvd.delivery.feed import MOST_ATTEMPTS, Feed, FeedState, NotShareable, Timing
+from iptvd.delivery.opening import Ask, Opened
+from iptvd.delivery.ring import Budget, Ring
+from iptvd.delivery.slots import Slots
+from iptvd.errors import LimitError, UpstreamError
+from iptvd.model import Channel, Outcome, Source, SourceKind
+from iptvd.protocols.mpegts import PACKET
+from iptvd.protocols.psi import ProgramMap, Stream
+from iptvd.protocols.sniff import Media
+from tests.delivery.test_relay import CHANNEL, Tap
+from tests.doubles import result
+from tests.protocols.tsmaking import continuity_errors, made_film, pid_of
+
+OTHER = ProgramMap(7, 0x210, (Stream(0x210, 0x1B), Stream(0x211, 0x0F)))
+SECOND_LENGTH = len(made_film(seconds=1))
+
+
+class Origins:
+    """Opens taps, or fails, as the test says; a list of results for each URL, the last again and again."""
+
+    def __init__(self) -> None:
+        self.script: dict[str, list[Media | UpstreamError | Deferred[Opened]]] = {}
+        self.asked: list[str] = []
+        self.taps: list[Tap] = []
+
+    async def open(self, source: Source, ask: Ask, extension: str) -> Opened:
+        self.asked.append(source.url[-1])
+        script = self.script.get(source.url[-1], [Media.TS])
+        now = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(now, UpstreamError):
+            raise now
+        if isinstance(now, Deferred):
+            return await now
+        return self.opened(now)
+
+    def opened(self, media: Media = Media.TS) -> Opened:
+        tap = Tap()
+        self.taps.append(tap)
+        return Opened(tap, 200, (), media)
+
+
+class FeedTestCase(SynchronousTestCase):
+    limits: dict[str, int] = {}  # noqa: RUF012
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.origins = Origins()
+        self.given_up: list[tuple[Outcome, str]] = []
+        self.limits = {}
+        self.slots = Slots(lambda provider: self.limits.get(provider, 0))
+        self.broadcast = Broadcast(Ring(12.0, Budget(10**9)), self.clock, 20.0)
+        self.sources = [(name, Source(SourceKind.TS, url=f"http://origin.test/{name}")) for name in "ab"]
+        self.feed = self.make()
+        self.addCleanup(self.feed.close)
+
+    def make(self) -> Feed:
+        async def sources(channel: Channel) -> list[tuple[str, Source]]:
+            return list(self.sources)
+
+        return Feed(
+            CHANNEL,
+            self.broadcast,
+            sources,
+            self.origins,  # type: ignore[arg-type]
+            self.slots,
+            self.clock,
+            self.clock.seconds,
+            Timing(stall=5.0),
+            lambda outcome, reason: self.given_up.append((outcome, reason)),
+        )
+
+    def start(self) -> Tap:
+        result(self.feed.start())
+        return self.origins.taps[-1]
+
+    def play(self, tap: Tap, film: bytes) -> None:
+        """Deliver a film in real time, a second at a time."""
+        for start in range(0, len(film), SECOND_LENGTH // 4 // PACKET * PACKET):
+            tap.deliver(film[start : start + SECOND_LENGTH // 4 // PACKET * PACKET])
+            self.clock.advance(0.25)
+
+    @property
+    def output(self) -> bytes:
+        """Everything that has gone to viewers."""
+        self.broadcast.flush()
+        ring = self.broadcast.ring
+        return b"".join(block.data for block in ring.after(ring.first, ring.next - ring.first))
+
+
+class StartTests(FeedTestCase):
+    def test_the_best_source(self) -> None:
+        """The best source is used, its packets go through untouched, and it holds one slot."""
+        tap = self.start()
+        film = made_film(seconds=3)
+        self.play(tap, film)
+        self.assertEqual(self.output, film)
+        self.assertEqual((self.feed.source, self.feed.state), ("a/0", FeedState.STREAMING))
+        self.assertEqual((self.slots.used("a"), self.slots.used("b")), (1, 0))
+
+    def test_the_next_when_it_fails(self) -> None:
+        """When the best does not work at the start, the next is used and the best's slot is free."""
+        self.origins.script["a"] = [UpstreamError(502, "refused")]
+        self.start()
+        self.assertEqual(self.feed.source, "b/1")
+        self.assertEqual((self.slots.used("a"), self.slots.used("b")), (0, 1))
+
+    def test_none_works(self) -> None:
+        """When none works the best one's reason is told, and no slot is held."""
+        self.origins.script = {"a": [UpstreamError(404, "gone")], "b": [UpstreamError(502, "refused")]}
+        with self.assertRaisesRegex(UpstreamError, "gone"):
+            self.start()
+        self.assertEqual(self.slots.total, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_slot(self) -> None:
+        """When all connections of the provider are in use the viewer is told so."""
+        self.sources = self.sources[:1]
+        self.limits["a"] = 1
+        taken = self.slots.take("a")
+        self.assertIsNotNone(taken)
+        with self.assertRaisesRegex(LimitError, "all 1 connections of a are in use"):
+            self.start()
+
+    def test_another_provider_has_a_slot(self) -> None:
+        """When the best source's provider is full, the other provider's source is used."""
+        self.limits["a"] = 1
+        self.assertIsNotNone(self.slots.take("a"))
+        self.start()
+        self.assertEqual(self.feed.source, "b/1")
+
+    def test_not_mpegts(self) -> None:
+        """A stream that is no MPEG-TS cannot be shared, and lets go of its slot."""
+        self.origins.script["a"] = [Media.MP3]
+        with self.assertRaises(NotShareable):
+            self.start()
+        self.assertEqual(self.slots.total, 0)
+
+
+class SwitchTests(FeedTestCase):
+    def check_join(self, first: bytes) -> None:
+        """What came after ``first`` is the same programme, without a gap in any counter, and its clock goes on."""
+        output = self.output
+        self.assertTrue(output.startswith(first))
+        self.assertGreater(len(output), len(first) + SECOND_LENGTH)
+        pids = {pid_of(output[at : at + PACKET]) for at in range(0, len(output), PACKET)} - {0x1FFF}
+        self.assertEqual(pids, {pid_of(first[at : at + PACKET]) for at in range(0, len(first), PACKET)})
+        self.assertEqual(continuity_errors(output), [])
+
+    def test_an_end(self) -> None:
+        """When the source ends the next carries on, in the same programme, and the viewers' packets have no gap."""
+        tap = self.start()
+        film = made_film(seconds=4)[: -20 * PACKET]
+        self.play(tap, film)
+        tap.finish()
+        self.assertEqual(self.feed.state, FeedState.SWITCHING)
+        self.play(self.origins.taps[-1], made_film(seconds=4, program_map=OTHER, pmt_pid=0x20, first_pts=5_000_000))
+        self.assertEqual((self.feed.source, self.feed.switches), ("b/1", 1))
+        self.assertEqual((self.slots.used("a"), self.slots.used("b")), (0, 1))
+        self.check_join(film)
+
+    def test_an_error(self) -> None:
+        """A reset is an end like any other."""
+        tap = self.start()
+        self.play(tap, made_film(seconds=2))
+        tap.finish(UpstreamError(502, "reset"))
+        self.assertEqual(self.origins.asked, ["a", "b"])
+
+    def test_silence(self) -> None:
+        """After a second of silence the next source is connected beside the silent one; the first to join carries on."""
+        tap = self.start()
+        film = made_film(seconds=3)
+        self.play(tap, film)
+        self.clock.pump([0.25] * 5)
+        self.assertEqual(self.origins.asked, ["a", "b"])
+        self.assertEqual(self.slots.total, 2)
+        self.assertEqual(tap.stopped, 0)
+        self.play(self.origins.taps[-1], made_film(seconds=3, program_map=OTHER, first_pts=77))
+        self.assertEqual(self.feed.source, "b/1")
+        self.assertEqual(tap.stopped, 1)
+        self.assertEqual(self.slots.total, 1)
+        self.check_join(film)
+
+    def test_silence_that_ends(self) -> None:
+        """A source that comes back before the next has reached a join point carries on, and the next is let go."""
+        tap = self.start()
+        film = made_film(seconds=8)
+        half = len(film) // 2 // PACKET * PACKET
+        self.play(tap, film[:half])
+        self.clock.pump([0.25] * 5)
+        candidate = self.origins.taps[-1]
+        self.assertIsNot(candidate, tap)
+        self.play(tap, film[half:])
+        self.assertEqual(self.output, film)
+        self.assertEqual((self.feed.source, self.feed.state), ("a/0", FeedState.STREAMING))
+        self.assertEqual(candidate.stopped, 1)
+        self.assertEqual(self.slots.total, 1)
+
+    def test_a_stall(self) -> None:
+        """A source that stays silent for the stall timeout is closed, whether there is another or not."""
+        self.sources = self.sources[:1]
+        never: Deferred[Opened] = Deferred()
+        self.origins.script["a"] = [Media.TS, never]
+        tap = self.start()
+        self.play(tap, made_film(seconds=2))
+        self.clock.pump([0.25] * 24)
+        self.assertEqual(tap.stopped, 1)
+
+    def test_the_only_source_is_tried_again(self) -> None:
+        """A source without an alternative is connected again, and the programme goes on."""
+        self.sources = self.sources[:1]
+        tap = self.start()
+        film = made_film(seconds=3)
+        self.play(tap, film)
+        tap.finish()
+        self.clock.pump([0.25] * 4)
+        self.assertEqual(self.origins.asked, ["a", "a"])
+        self.play(self.origins.taps[-1], made_film(seconds=3))
+        self.check_join(film)
+
+    def test_one_connection(self) -> None:
+        """A provider that allows one connection leaves no room for two: the silent one makes way."""
+        self.sources = [("a", one) for _, one in self.sources]
+        self.limits["a"] = 1
+        tap = self.start()
+        self.play(tap, made_film(seconds=2))
+        self.clock.pump([0.25] * 5)
+        self.assertEqual(tap.stopped, 1)
+        self.assertEqual(self.origins.asked, ["a", "b"])
+        self.assertEqual(self.slots.used("a"), 1)
+
+    def test_by_hand(self) -> None:
+        """By hand the channel goes to the next source in order, and from the last to the first."""
+        tap = self.start()
+        self.play(tap, made_film(seconds=2))
+        self.feed.fail_over()
+        self.assertEqual(tap.stopped, 0)
+        self.play(self.origins.taps[-1], made_film(seconds=2))
+        self.assertEqual(self.feed.source, "b/1")
+        self.feed.fail_over()
+        self.play(self.origins.taps[-1], made_film(seconds=2))
+        self.assertEqual(self.feed.source, "a/0")
+        self.assertEqual(self.feed.switches, 2)
+
+    def test_a_trickle(self) -> None:
+        """A source whose clock falls behind real time has stalled too."""
+        tap = self.start()
+        film = made_film(seconds=30)
+        for start in range(0, len(film), SECOND_LENGTH // PACKET * PACKET):
+            tap.deliver(film[start : start + SECOND_LENGTH // PACKET * PACKET])
+            self.clock.pump([0.25] * 8)
+            if len(self.origins.asked) > 1:
+                break
+        self.assertEqual(self.origins.asked, ["a", "b"])
+
+    def test_a_storm_ends(self) -> None:
+        """When everything fails the attempts are few, and then the channel is given up with the reason."""
+        tap = self.start()
+        self.play(tap, made_film(seconds=2))
+        for name in "ab":
+            self.origins.script[name] = [UpstreamError(502, "the origin refuses the connection")]
+        tap.finish()
+        for _ in range(400):
+            self.clock.advance(0.25)
+        self.assertLessEqual(len(self.origins.asked), MOST_ATTEMPTS + 1)
+        self.assertEqual([outcome for outcome, _ in self.given_up], [Outcome.EXHAUSTED])
+        self.assertIn("refuses the connection", self.given_up[0][1])
+        self.assertEqual((self.slots.total, self.feed.state), (0, FeedState.CLOSED))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_failed_source_is_not_burned(self) -> None:
+        """A source that failed once is used again later."""
+        tap = self.start()
+        for name in ("b/1", "a/0", "b/1"):
+            self.play(tap, made_film(seconds=2))
+            tap.finish()
+            self.clock.pump([0.25] * 8)
+            tap = self.origins.taps[-1]
+            self.play(tap, made_film(seconds=2))
+            self.assertEqual(self.feed.source, name)
+            self.clock.pump([0.25] * 2)
+
+    def test_players_are_kept_alive_in_a_gap(self) -> None:
+        """While there is nothing to send, null packets keep players alive, but not before the first data."""
+        self.origins.script["b"] = [Deferred(), Deferred()]
+        tap = self.start()
+        self.clock.pump([0.25] * 4)
+        self.assertEqual(self.output, b"")
+        film = made_film(seconds=2)
+        self.play(tap, film)
+        tap.finish()
+        self.clock.pump([0.25] * 8)
+        gap = self.output[len(film) :]
+        self.assertGreater(len(gap), 0)
+        self.assertEqual({pid_of(gap[at : at + PACKET]) for at in range(0, len(gap), PACKET)}, {0x1FFF})
+
+    def test_a_source_that_expired(self) -> None:
+        """A source whose address has expired is resolved anew before it is used again."""
+        self.sources = [("a", evolve(self.sources[0][1], expires=1.0))]
+        tap = self.start()
+        self.play(tap, made_film(seconds=2))
+        self.sources = [("a", Source(SourceKind.TS, url="http://origin.test/c"))]
+        tap.finish()
+        self.clock.pump([0.25] * 4)
+        self.assertEqual(self.origins.asked, ["a", "c"])
+
+    def test_closing_at_any_moment(self) -> None:
+        """However far a switch has come, closing gives every connection and slot back."""
+        pending: Deferred[Opened] = Deferred()
+        for moment in range(4):
+            self.origins.script = {"b": [pending if moment == 1 else Media.TS]}
+            self.feed = self.make()
+            tap = self.start()
+            self.play(tap, made_film(seconds=2))
+            if moment:
+                tap.finish()
+            if moment == 3:
+                self.origins.taps[-1].deliver(made_film(seconds=1)[: 5 * PACKET])
+            self.feed.close()
+            self.assertEqual(self.slots.total, 0)
+            self.broadcast.flush()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
