@@ -1,10 +1,10 @@
 """
 Cuts a ring's packets into segments.
 
-A segment ends at the first join point at or after the target. Beside join points only those packets are looked at that
-start a PES packet of the stream that the join points are of: their PTS tell how long the segment is by now, and whether
-the clock has jumped. Where no join point comes in time, and where the clock jumps, a segment ends before such a packet;
-what follows may not be decodable alone, and ends at the next join point.
+A segment ends at the first join point at or after the target. Beside join points only those packets are looked at
+that start a PES packet of the stream that the join points are of: their PTS tell how long the segment is by now, and
+whether the clock has jumped. Where no join point comes in time, and where the clock jumps, a segment ends before such
+a packet; what follows may not be decodable alone, and ends at the next join point.
 
 The target duration that a playlist announces may never change. It is chosen with the first segment, so that segments
 fit that end at join points as far apart as those that were seen; one that would not fit later ends early.
@@ -18,78 +18,20 @@ from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter
 
-from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from iptvd.delivery.pieces import Piece, Segment, carried_on, pid_at, say_the_same, split
+from iptvd.delivery.pieces import Filling, Segment, carried_on, pid_at, say_the_same, split, trim
 from iptvd.delivery.ring import Block, JoinPoint, Ring
 from iptvd.protocols.mpegts import PACKET
 from iptvd.protocols.timestamps import TICKS, elapsed, pes_pts
 
-#: A clock that goes on by more ticks than this, or back, from one PES packet to the next has jumped.
-JUMP = TICKS
 #: A target duration is between so many targets.
 LEAST = 2
 LONGEST = 3
-#: Bounds of a segment's duration in seconds: where it has one frame only, and how far rounding lets it exceed.
-_FRAME = 0.04
+#: Seconds by which a segment may exceed a target duration, as what counts is its duration when rounded.
 _ROUNDED = 0.49
 #: Seconds of looking at blocks in one turn of the reactor.
 _SLICE = 0.005
-
-
-@define(eq=False)
-class _Open:
-    """
-    The segment that is being filled.
-
-    :ivar start: offset of its first packet.
-    :ivar pid: of the stream that is followed.
-    :ivar time: when its first packet came, by the ring's clock.
-    :ivar pts: of its first frame, None while there is none.
-    :ivar last: the PTS of the frame that came last.
-    :ivar span: ticks from the first frame to the latest.
-    """
-
-    start: int
-    end: int
-    pieces: list[Piece]
-    tables: bytes
-    pid: int
-    time: float
-    date: float
-    independent: bool
-    discontinuity: bool
-    pts: int | None = None
-    last: int | None = None
-    frames: int = 0
-    span: int = 0
-
-    def note(self, pts: int | None) -> None:
-        """A frame that begins in it."""
-        if pts is not None:
-            if self.pts is None:
-                self.pts = pts
-            self.frames += 1
-            self.last = pts
-            self.span = max(self.span, elapsed(self.pts, pts))
-
-    def elapsed(self, pts: int | None, time: float) -> float:
-        """Ticks from its beginning; by when it came where it has no PTS."""
-        if self.pts is not None and pts is not None:
-            return elapsed(self.pts, pts)
-        return (time - self.time) * TICKS
-
-    def jumps(self, pts: int | None) -> bool:
-        """Whether the clock jumps with the next frame."""
-        return pts is not None and self.last is not None and abs(elapsed(self.last, pts)) > JUMP
-
-    def seconds(self, following: int | None) -> float:
-        """How long it is; ``following`` is the PTS with which the next one carries on, None when that does not tell."""
-        if following is not None and self.pts is not None:
-            return elapsed(self.pts, following) / TICKS
-        # The last frame lasts as long as the others do.
-        return self.span / TICKS * self.frames / (self.frames - 1) if self.frames > 1 else _FRAME
 
 
 @lru_cache(maxsize=32)
@@ -135,7 +77,7 @@ class Cutter:
         self._least = math.ceil(LEAST * target)
         self._longest = math.ceil(LONGEST * target)
         self._chosen: int | None = None
-        self._open: _Open | None = None
+        self._open: Filling | None = None
         self._number = ring.first
         self._joins: deque[JoinPoint] = deque()
         self._newest: JoinPoint | None = None
@@ -160,7 +102,7 @@ class Cutter:
         return opened + sum(segment.size for segment in self._ready)
 
     def break_here(self) -> None:
-        """What comes into the ring from now on does not carry on what was before; it begins with a join point."""
+        """What comes into the ring from now on does not carry on what was before."""
         if self._broken_at is None:
             self._broken_at = self._ring.end
 
@@ -206,7 +148,7 @@ class Cutter:
                 continue
             self._take(block)
             self._number += 1
-            if perf_counter() - begun > _SLICE:
+            if self._number < self._ring.next and perf_counter() - begun > _SLICE:
                 self._turn = self._clock.callLater(0, self._go_on)
                 return
         if self._ready:
@@ -217,7 +159,7 @@ class Cutter:
         """The ring has let go of what would come next."""
         self._number = self._ring.first
         if self._open is not None:
-            self._end(self._open, None)
+            self._end(self._open, None, self._clock.seconds())
             self._open = None
 
     def _take(self, block: Block) -> None:
@@ -258,10 +200,11 @@ class Cutter:
         if opened is None:
             self._begin(join)
             return
-        broken = self._broken_at is not None and join.offset >= self._broken_at
-        other = broken or not say_the_same(join.tables, opened.tables)
-        if broken:
-            self._broken_at = None
+        broken_at, other = self._broken_at, not say_the_same(join.tables, opened.tables)
+        if broken_at is not None and broken_at <= join.offset:
+            self._broken_at, other = None, True
+        else:
+            broken_at = None
         if join.offset == opened.start:
             # It was cut here before it was known that a decoder can begin here.
             opened.independent = True
@@ -270,8 +213,10 @@ class Cutter:
         elif join.offset > opened.start:
             other = other or opened.jumps(join.pts)
             if other or not opened.independent or opened.elapsed(join.pts, join.time) >= self._target:
-                opened = self._cut(opened, join.offset, join.pts, join.time, join.tables, other)
-            opened.note(join.pts)
+                opened = self._cut(opened, join.offset, join.pts, join.time, join.tables, other, broken_at)
+                opened.note(join.pts)
+            elif join.number == self._number:
+                opened.note(join.pts)
 
     # Beginnings and ends
 
@@ -285,7 +230,7 @@ class Cutter:
             return
         blocks = self._ring.after(join.number, self._number + 1 - join.number)
         first, last = blocks[0], blocks[-1]
-        self._open = _Open(
+        self._open = Filling(
             start=join.offset,
             end=last.offset + len(last.data),
             pieces=[(block.data, 0, len(block.data)) for block in blocks],
@@ -301,26 +246,34 @@ class Cutter:
 
     def _cut(
         self,
-        former: _Open,
+        former: Filling,
         offset: int,
         pts: int | None,
         time: float,
         tables: bytes = b"",
         discontinuity: bool = False,
-    ) -> _Open:
+        broken_at: int | None = None,
+    ) -> Filling:
         """
         End a segment before an offset and begin one there.
 
         :param pts: of the frame there, None when it is not known.
         :param tables: those in force there, where it is a join point.
+        :param broken_at: from where on what is before it belongs to neither.
         """
         if self._chosen is None:
             needed = max(self._target + self._gap, former.span) / TICKS
             self._chosen = min(max(self._least, math.ceil(needed)), self._longest)
         pieces = split(former.pieces, former.end, offset)
         end, former.end = former.end, offset
-        self._end(former, None if discontinuity else pts)
-        self._open = opened = _Open(
+        if broken_at is not None and broken_at > former.start:
+            split(former.pieces, offset, broken_at)
+            former.end = broken_at
+        if discontinuity and tables:
+            # A player that meets other tables at the end of a segment would look for what they name in it.
+            former.end -= trim(former.pieces, tables)
+        self._end(former, None if discontinuity else pts, time)
+        self._open = opened = Filling(
             start=offset,
             end=end,
             pieces=pieces,
@@ -334,8 +287,8 @@ class Cutter:
         )
         return opened
 
-    def _end(self, opened: _Open, following: int | None) -> None:
-        duration = min(max(opened.seconds(following), 0.001), self.target_duration + _ROUNDED)
+    def _end(self, opened: Filling, following: int | None, time: float) -> None:
+        duration = min(max(opened.seconds(following, time), 0.001), self.target_duration + _ROUNDED)
         self._due = opened.date + duration
         size = len(opened.tables) + opened.end - opened.start
         self._ready.append(

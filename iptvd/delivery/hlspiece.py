@@ -20,6 +20,8 @@ HELD = 16 * 1024 * 1024
 MAX_SEGMENT = 256 * 1024 * 1024
 #: Seconds without a byte after which a segment is given up.
 SILENCE = 5.0
+#: Bytes up to which what arrived in several pieces is passed on as one.
+SMALL = 64 * 1024
 #: Bytes of a packet of MPEG-TS: what is delivered is cut nowhere else.
 PACKET = 188
 
@@ -131,17 +133,26 @@ class Piece:
         """Bytes that may be passed on now."""
         return self.received - self.taken if self._is_ts else 0
 
-    def take(self, most: int) -> memoryview:
+    def take(self, most: int) -> bytes | memoryview:
         """Some of them: at least one byte and at most ``most``."""
         part = self._parts.popleft()
+        taken: bytes | memoryview = part
         if len(part) > most:
             self._parts.appendleft(part[most:])
-            part = part[:most]
-        self.taken += len(part)
+            taken = part[:most]
+        elif len(part) < most and len(part) < SMALL and self._parts:
+            # What arrived in crumbs is passed on in one.
+            parts = [part]
+            size = len(part)
+            while self._parts and size + len(self._parts[0]) <= min(most, SMALL):
+                parts.append(self._parts.popleft())
+                size += len(parts[-1])
+            taken = b"".join(parts)
+        self.taken += len(taken)
         if self.paused and self.received - self.taken < HELD // 2 and self._flow is not None:
             self.paused = False
             self._flow.resumeProducing()
-        return part
+        return taken
 
     def _look(self, final: bool) -> None:
         head = b"".join(self._parts)[:ENOUGH]

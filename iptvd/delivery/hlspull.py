@@ -107,7 +107,7 @@ class HlsUpstream(Upstream):
 
     async def _follow(self) -> None:
         began = changed_at = self._clock.seconds()
-        self._media, playlist = await self._first()
+        self._media, playlist = await self._find_media()
         while True:
             self._target = max(playlist.target_duration, LEAST_TARGET)
             changed = self._position.see(playlist)
@@ -124,7 +124,7 @@ class HlsUpstream(Upstream):
             began = self._clock.seconds()
             playlist = await self._again(self._media, playlist)
 
-    async def _first(self) -> tuple[_Media, MediaPlaylist]:
+    async def _find_media(self) -> tuple[_Media, MediaPlaylist]:
         url = self._source.url
         playlist = await self._fetcher.playlist(url, {})
         if isinstance(playlist, MediaPlaylist):
@@ -132,9 +132,8 @@ class HlsUpstream(Upstream):
         choice = choose(playlist, self._cap)
         url = choice.variant.uri
         if choice.audio is not None:
-            raise NeedsRemux(
-                "its sound comes apart from its picture, which takes ffmpeg to join", (url, choice.audio.uri)
-            )
+            sentence = "its sound comes apart from its picture, which takes ffmpeg to join"
+            raise NeedsRemux(sentence, (url, choice.audio.uri))
         media = await self._fetcher.playlist(url, playlist.variables)
         return _Media(url, playlist.variables, (url,)), _only_media(media)
 
@@ -197,7 +196,7 @@ class HlsUpstream(Upstream):
             if piece is None:
                 break
             delivered = self._deliver_due(piece) or delivered
-            if not piece.whole or piece.taken < piece.received:
+            if self.ended or not piece.whole or piece.taken < piece.received:
                 break
             self._leave(piece)
         if self.ended:
@@ -236,6 +235,7 @@ class HlsUpstream(Upstream):
             if self._broken:
                 self._broken = False
                 self.on_discontinuity()
+                continue
             part = piece.take(due - piece.taken)
             delivered = True
             self._deliver(part)

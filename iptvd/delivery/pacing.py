@@ -9,8 +9,10 @@ met by going a little faster or slower.
 
 from __future__ import annotations
 
-#: Seconds of media that are due at once at the start, whatever there is.
+#: Seconds of media that are due at once at the start, whatever there is; but no more than this share of the first
+#: segment, so that something is left while the second comes.
 LEAST_LEAD = 1.0
+MOST_LEAD = 0.5
 #: Target durations that stay in reserve when something is caught up with: a playlist that was read just before it
 #: changed is read again after one, and after one and a half at most (RFC 8216 section 6.3.4).
 RESERVE = 2.0
@@ -37,7 +39,7 @@ class Pace:
         """
         lead = min(max(ahead - RESERVE * target, 0.0), target)
         if self._end is None:
-            self._start = now - max(lead, LEAST_LEAD)
+            self._start = now - min(max(lead, LEAST_LEAD), MOST_LEAD * duration)
         else:
             self._start = max(self._end, now - lead)
         self._end = self._start + duration / (1.0 if ended else _speed(ahead / target))
@@ -45,7 +47,7 @@ class Pace:
     def share(self, now: float) -> float:
         """How much of the segment is due, from 0 to 1."""
         end = self._end
-        if end is None or now <= self._start:
+        if end is None or now < self._start:
             return 0.0
         return 1.0 if now >= end else (now - self._start) / (end - self._start)
 

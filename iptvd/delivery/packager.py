@@ -26,9 +26,9 @@ TARGET = 2.0
 WINDOW = 6
 #: Target durations that a playlist has at least, once there is so much (RFC 8216 section 6.2.2).
 SHORTEST = 3
-#: Bytes that one packager may hold, and the share of them that a single segment may have.
+#: Bytes that one packager may hold, and how many segments at least that has to be enough for.
 MOST = 64 * 1024 * 1024
-SHARE = 4
+SHARE = 2
 #: Seconds that it lives on without a request, and that the first playlist is waited for.
 LINGER = 15.0
 PATIENCE = 15.0
@@ -109,6 +109,11 @@ class Packager:
     # What is asked of it
 
     @property
+    def ready(self) -> bool:
+        """Whether there is a playlist to be had at once."""
+        return bool(self._body)
+
+    @property
     def size(self) -> int:
         """Bytes that it holds, those that the ring holds as well among them."""
         return self._size + self._cutter.pending
@@ -173,6 +178,7 @@ class Packager:
         self._left.clear()
         self._by_number.clear()
         self._size = 0
+        self._body = b""
         self._tell()
         self._closed()
 

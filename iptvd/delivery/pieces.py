@@ -1,16 +1,21 @@
-"""A segment as slices of the blocks it lies in: nothing is copied, and the blocks live as long as the segment does."""
+"""Segments as slices of the blocks they lie in: nothing is copied, and the blocks live as long as the segments do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from iptvd.protocols.mpegts import PACKET
+from iptvd.protocols.mpegts import NULL_PID, PACKET
+from iptvd.protocols.timestamps import TICKS, elapsed
 
 #: Whole packets: some bytes, and from where to where in them.
 Piece = tuple[bytes, int, int]
 
+# A clock that goes on by more ticks than this, or back, from one frame to the next has jumped.
+_JUMP = TICKS
+# Seconds of a single frame.
+_FRAME = 0.04
 _NO_COUNTERS = bytes(byte & 0xF0 for byte in range(256))
 
 
@@ -43,6 +48,67 @@ class Segment:
             yield memoryview(data)[start:stop]
 
 
+@define(eq=False)
+class Filling:
+    """
+    A segment that is being filled.
+
+    :ivar start: offset of its first packet.
+    :ivar pid: of the stream that is followed.
+    :ivar time: when its first packet came, by the ring's clock.
+    :ivar pts: of its first frame, None while there is none.
+    :ivar last: the PTS of the frame that came last.
+    :ivar span: ticks from the first frame to the latest.
+    """
+
+    start: int
+    end: int
+    pieces: list[Piece]
+    tables: bytes
+    pid: int
+    time: float
+    date: float
+    independent: bool
+    discontinuity: bool
+    pts: int | None = None
+    last: int | None = None
+    frames: int = 0
+    span: int = 0
+
+    def note(self, pts: int | None) -> None:
+        """A frame that begins in it."""
+        if pts is not None:
+            if self.pts is None:
+                self.pts = pts
+            self.frames += 1
+            self.last = pts
+            self.span = max(self.span, elapsed(self.pts, pts))
+
+    def elapsed(self, pts: int | None, time: float) -> float:
+        """Ticks from its beginning; by when it came where it has no PTS."""
+        if self.pts is not None and pts is not None:
+            return elapsed(self.pts, pts)
+        return (time - self.time) * TICKS
+
+    def jumps(self, pts: int | None) -> bool:
+        """Whether the clock jumps with the next frame."""
+        return pts is not None and self.last is not None and abs(elapsed(self.last, pts)) > _JUMP
+
+    def seconds(self, following: int | None, time: float) -> float:
+        """
+        How long it is.
+
+        :param following: the PTS with which the next one carries on, None where none does.
+        :param time: when what follows came.
+        """
+        if self.pts is None:
+            return time - self.time
+        if following is not None:
+            return elapsed(self.pts, following) / TICKS
+        # The last frame lasts as long as the others do.
+        return self.span / TICKS * self.frames / (self.frames - 1) if self.frames > 1 else _FRAME
+
+
 def pid_at(data: bytes, at: int) -> int:
     """The PID of the packet at ``at``."""
     return (data[at + 1] & 0x1F) << 8 | data[at + 2]
@@ -64,6 +130,22 @@ def split(pieces: list[Piece], end: int, at: int) -> list[Piece]:
     return taken
 
 
+def trim(pieces: list[Piece], tables: bytes) -> int:
+    """Drop from the end packets that have the PIDs of these tables, or say nothing; gives how many bytes they were."""
+    pids = {pid_at(tables, at) for at in range(0, len(tables), PACKET)} | {NULL_PID}
+    dropped = 0
+    while pieces:
+        data, start, stop = pieces.pop()
+        end = stop
+        while end > start and pid_at(data, end - PACKET) in pids:
+            end -= PACKET
+        dropped += stop - end
+        if end > start:
+            pieces.append((data, start, end))
+            break
+    return dropped
+
+
 def say_the_same(tables: bytes, others: bytes) -> bool:
     """Whether packets with tables say the same, whatever their continuity counters."""
     return _uncounted(tables) == _uncounted(others)
@@ -80,7 +162,7 @@ def carried_on(tables: bytes, pieces: list[Piece]) -> bytes:
     data = bytearray(tables)
     counters: dict[int, int | None] = {}
     for at in range(len(data) - PACKET, -1, -PACKET):
-        pid = pid_at(data, at)
+        pid = pid_at(tables, at)
         counter = counters[pid] if pid in counters else _last_counter(pieces, pid)
         if counter is not None:
             data[at + 3] = data[at + 3] & 0xF0 | counter

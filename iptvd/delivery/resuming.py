@@ -152,9 +152,10 @@ def validator(head: ResponseHead) -> str:
 
 def _time(header: str) -> datetime | None:
     try:
-        return parsedate_to_datetime(header)
-    except ValueError:
+        found = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
         return None
+    return found if found.tzinfo is not None else None
 
 
 class ResumedUpstream(Upstream):
@@ -204,9 +205,6 @@ class ResumedUpstream(Upstream):
     async def _again(self, lost: UpstreamError) -> None:
         upstream = await self._body.again(lost)
         self._work = None
-        if self.ended:
-            upstream.stopProducing()
-            return
         self._take(upstream)
 
     def _take(self, upstream: Upstream) -> None:

@@ -17,6 +17,8 @@ from iptvd.protocols.timestamps import TICKS, elapsed, last_pcr
 
 #: How long a frame lasts where nothing tells, in 90 kHz: 25 frames a second.
 USUAL_FRAME = TICKS // 25
+#: A frame of sound lasts at most so long with usual codecs, in 90 kHz: 2,048 samples, 48,000 a second.
+SOUND_FRAME = 2048 * TICKS // 48_000
 #: The steps of DTS, in 90 kHz, that are a stream's own rather than a jump of its clock.
 _BACK, _AHEAD = TICKS, 10 * TICKS
 
@@ -134,7 +136,11 @@ def _tail(data: bytes, every: tuple[int, ...], pid: int, kind: Kind, counter: in
         return Tail(counter, owed=owed)
     newest = stamped[-1]
     pts = max((pes.pts for pes in stamped), key=lambda pts: elapsed(newest.dts, pts))
-    return Tail(counter, newest.dts, pts, _duration(stamped, kind, _came(data, every, pid, newest.index)), owed)
+    duration = _duration(stamped, kind, _came(data, every, pid, newest.index))
+    if owed and kind is Kind.AUDIO:
+        # To a decoder the frame that was cut lasts to its end.
+        duration += SOUND_FRAME
+    return Tail(counter, newest.dts, pts, duration, owed)
 
 
 def _duration(stamped: list[_Stamped], kind: Kind, came: int) -> int:

@@ -43,7 +43,7 @@ _LINE_COST = 512
 
 _BOM = b"\xef\xbb\xbf"
 _SECONDS = re.compile(rb"[ \t]*([0-9]{1,20}(?:\.[0-9]{0,20})?)")
-_COUNT = re.compile(rb"[ \t]*([0-9]{1,18})")
+_COUNT = re.compile(rb"[ \t]*([0-9]{1,20})")
 _RANGE = re.compile(rb"([0-9]{1,18})(?:@([0-9]{1,18}))?")
 _IV = re.compile(rb"0[xX]([0-9A-Fa-f]{1,32})")
 _SIZE = re.compile(rb"([0-9]{1,5})[xX]([0-9]{1,5})")

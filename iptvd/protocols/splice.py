@@ -214,13 +214,12 @@ class Splice:
         self._reading = False
         self._waiting = False
         self._end: End | None = None
-        self._in: _Duplicate | None = None
-        self._out: _Duplicate | None = None
+        self._over = False
+        self._in = _Duplicate(source, self._fill, lambda: self._source_over(End.SOURCE_FAILED))
         try:
-            self._in = _Duplicate(source, self._fill, lambda: self._source_over(End.SOURCE_FAILED))
             self._out = _Duplicate(sink, self._room, lambda: self._finish(End.SINK_FAILED))
         except OSError:
-            self.stop()
+            os.close(self._in.fileno())
             raise
 
     @property
@@ -241,19 +240,20 @@ class Splice:
 
     def stop(self) -> None:
         """Move no more, and give everything back; nobody is called."""
+        if self._over:
+            return
+        self._over = True
         self._pause()
         self._rest()
-        for each in (self._in, self._out):
-            if each is not None:
-                os.close(each.fileno())
-        self._in = self._out = None
+        os.close(self._in.fileno())
+        os.close(self._out.fileno())
         self._give_back()
 
     # From the source into a pipe
 
     def _fill(self) -> None:
         turn = TURN
-        while self._in is not None and self._reading and turn > 0:
+        while self._reading and turn > 0:
             pipe = self._pipe
             if pipe is None:
                 try:
@@ -302,11 +302,8 @@ class Splice:
     # From the pipe into the sink
 
     def _drain(self, pipe: Pipe) -> None:
-        out = self._out
-        if out is None:
-            return
         try:
-            sent = os.splice(pipe.reader, out.fileno(), pipe.held, flags=_FLAGS)
+            sent = os.splice(pipe.reader, self._out.fileno(), pipe.held, flags=_FLAGS)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -325,7 +322,7 @@ class Splice:
         self._rest()
         self._read_on()
         self._moved(sent)
-        if self._end is not None and self._out is not None:
+        if self._end is not None and not self._over:
             self._finish(self._end)
 
     def _room(self) -> None:
@@ -340,43 +337,41 @@ class Splice:
             self._read_on()
 
     def _send_first(self) -> None:
-        out = self._out
-        if out is None:
-            return
         try:
-            sent = os.write(out.fileno(), self._first)
+            sent = os.write(self._out.fileno(), self._first)
         except BlockingIOError:
             sent = 0
         except OSError:
             self._finish(End.SINK_FAILED)
             return
-        self._first = self._first[sent:]
+        # An empty view still holds on to what it is a view of.
+        self._first = self._first[sent:] if sent < len(self._first) else memoryview(b"")
         if self._first:
             self._wait()
         if sent:
             self._moved(sent)
-        if not self._first:
+        if not self._first and not self._over:
             self._room()
 
     # What we are told of
 
     def _read_on(self) -> None:
-        if not self._reading and self._end is None and self._in is not None:
+        if not self._reading and self._end is None and not self._over:
             self._reading = True
             self._reactor.addReader(self._in)
 
     def _pause(self) -> None:
-        if self._reading and self._in is not None:
+        if self._reading:
             self._reading = False
             self._reactor.removeReader(self._in)
 
     def _wait(self) -> None:
-        if not self._waiting and self._out is not None:
+        if not self._waiting:
             self._waiting = True
             self._reactor.addWriter(self._out)
 
     def _rest(self) -> None:
-        if self._waiting and self._out is not None:
+        if self._waiting:
             self._waiting = False
             self._reactor.removeWriter(self._out)
 
@@ -386,6 +381,6 @@ class Splice:
             self._pool.give_back(pipe)
 
     def _finish(self, end: End) -> None:
-        if self._out is not None:
+        if not self._over:
             self.stop()
             self._ended(end)

@@ -29,8 +29,9 @@ __all__ = ["Translator", "read_ending"]
 
 #: How far, in 90 kHz, times of one source may lie from each other before its clock has jumped.
 FAR = 10 * TICKS
-#: How far a stream's DTS may go back before its clock has jumped.
-BACK = TICKS
+#: How far a stream's DTS may go back before its clock has jumped, and how far from each other streams may end before
+#: one of them ended earlier.
+NEAR = TICKS
 #: What sound may overlap by, in 90 kHz: less than a frame of any codec, and more than its duration is rounded by.
 TOLERANCE = TICKS // 200
 #: PES packets (or clocks) that are waited for what they are to follow, before they are followed themselves.
@@ -150,8 +151,8 @@ class Translator:
         self._begun = False
         # What all times are moved by, in 90 kHz, None until it is known; and the latest time of picture or sound.
         self._offset: int | None = None
-        ends = [lane.dts for lane in self._ours.values() if lane.dts is not None and lane.kind in _LEADING]
-        self._time = _latest(ends) if ends else 0
+        ends = [(lane.kind in _LEADING, lane.dts) for lane in self._ours.values() if lane.dts is not None]
+        self._time = _latest([dts for leads, dts in ends if leads] or [dts for _, dts in ends] or [0])
         self._pcr = ending.pcr
         self._pcr_refused = 0
         self._match()
@@ -272,7 +273,8 @@ class Translator:
         if self._begun:
             return b""
         self._begun = True
-        # A decoder that has been promised more of a PES packet would take it from the next one.
+        # A decoder that has been promised more of a PES packet would take it from the next one. Zeros are no frame of
+        # any codec: at most the frame that was cut is lost.
         fillings = [self._ours[pid].fill(size) for pid, size in self._owed.items()]
         return b"".join((*fillings, self._pat_lane.repeat(self._pat), self._pmt_lane.repeat(self._pmt)))
 
@@ -298,7 +300,7 @@ class Translator:
 
     def _strays(self, lane: _Lane, dts: int) -> bool:
         """Whether the source's clock has jumped, by the DTS that a PES packet would get."""
-        if lane.open and lane.dts is not None and elapsed(lane.dts, dts) < -BACK:
+        if lane.open and lane.dts is not None and elapsed(lane.dts, dts) < -NEAR:
             return True
         # What leads cannot do without the picture that it enters with.
         if lane is self._lead and not lane.open and lane.overlaps(dts):
@@ -307,15 +309,15 @@ class Translator:
 
     def _anchored(self, lane: _Lane, pts: int, dts: int) -> int:
         """The offset with which a PES packet follows what last went out, in decoding and in presentation."""
+        leading = [other for other in self._ours.values() if other is lane or other.kind in _LEADING]
         recent = [
-            other
-            for other in self._ours.values()
-            if other.kind in _LEADING and other.dts is not None and elapsed(other.dts, self._time) < FAR
+            each for each in leading if each.dts is not None and elapsed(each.dts + each.duration, self._time) < NEAR
         ]
         same = [other for other in recent if other is lane] or [other for other in recent if other.kind is lane.kind]
         offsets = []
         for end in same or recent:
-            offsets += [(end.dts or 0) + end.duration - dts, end.pts + end.duration - pts]
+            after = max(1, end.duration)
+            offsets += [(end.dts or 0) + after - dts, end.pts + after - pts]
         if not offsets:
             offsets.append(0 if self._pcr is None else self._pcr // 300 + USUAL_LEAD - dts)
         return _latest(offsets) % WRAP
