@@ -51,8 +51,8 @@ class Handshake:
         self, client: IOpenSSLClientConnectionCreator, shown: x509.Certificate, key: ec.EllipticCurvePrivateKey
     ) -> None:
         context = SSL.Context(SSL.TLS_METHOD)
-        context.use_certificate(shown)  # type: ignore[arg-type]
-        context.use_privatekey(key)  # type: ignore[arg-type]
+        context.use_certificate(shown)
+        context.use_privatekey(key)
         server = SSL.Connection(context, None)
         server.set_accept_state()
         # Twisted's own way to check a name wants to tell a protocol what it found.
