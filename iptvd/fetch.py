@@ -111,16 +111,16 @@ class Fetcher:
     ) -> Fetched:
         """See `IFetcher.get`."""
         work: Deferred[Fetched] = Deferred.fromCoroutine(self._get(url, headers, limit, verify_tls))
-        work.addTimeout(timeout, self._clock)
+        work.addTimeout(timeout, self._clock, onTimeoutCancel=_too_slow)
         try:
             return await work
         except ProviderError:
             raise
-        except TimeoutError:
-            raise ProviderError(ProviderState.UNREACHABLE, f"no whole answer within {timeout:g} s") from None
         except CancelledError:
             raise
         except Exception as error:
+            if any(reason.check(CancelledError) for reason in getattr(error, "reasons", ())):
+                raise CancelledError from None
             raise ProviderError(ProviderState.UNREACHABLE, _sentence(error)) from None
 
     async def _get(self, url: str, headers: Headers, limit: int, verify_tls: bool) -> Fetched:
@@ -149,6 +149,13 @@ class Fetcher:
             },
             body,
         )
+
+
+def _too_slow(result: object, timeout: float) -> object:
+    """What a request becomes whose time was up: whatever cancelling it made of it, unless it was done just then."""
+    if isinstance(result, Failure):
+        raise ProviderError(ProviderState.UNREACHABLE, f"no whole answer within {timeout:g} s")
+    return result
 
 
 def _sentence(error: Exception) -> str:

@@ -8,6 +8,7 @@ the id of a channel that several providers have in common.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 
 #: Clients hold ids in a signed 32-bit integer.
@@ -77,10 +78,10 @@ class Identities:
         self.changed = True
         return number
 
-    def rows(self) -> list[tuple[str, int, int]]:
-        """Everything to keep: name, id, number (0 for none)."""
+    def rows(self) -> Iterator[tuple[str, int, int]]:
+        """Everything to keep, one after the other, nothing being given meanwhile: name, id, number (0 for none)."""
         self.changed = False
-        return [(name, channel_id, self._numbers.get(channel_id, 0)) for name, channel_id in self._ids.items()]
+        return ((name, channel_id, self._numbers.get(channel_id, 0)) for name, channel_id in self._ids.items())
 
     def take(self, row: object) -> None:
         """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -18,6 +20,8 @@ from iptvd.log import Log
 
 #: Connections that the kernel completes before we have taken them.
 BACKLOG = 1024
+
+_TLS = re.compile(r"tls:(?:path=)?((?:[^:\\]|\\.)+)")
 
 
 def default_endpoints(host: str, port: int) -> Sequence[Sequence[str]]:
@@ -74,6 +78,8 @@ class ListenService(Service):
                 raise ConfigError(_sentence(descriptions[0], failure))
 
     def _bind_one(self, description: str) -> IListeningPort | Failure:
+        if _lacks_certificates(description):
+            return Failure(ConfigError("there is no certificate (a file *.pem) in its folder"))
         results: list[IListeningPort | Failure] = []
         listening: Deferred[IListeningPort] = maybeDeferred(
             lambda: serverFromString(self._reactor, description).listen(self._factory)
@@ -100,11 +106,22 @@ class ListenService(Service):
 def _sentence(description: str, failure: Failure | None) -> str:
     value = failure.value if failure is not None else None
     where = _public(description)
+    if isinstance(value, ConfigError):
+        return f"cannot listen on {where}: {value.sentence}; see --listen"
     if isinstance(value, CannotListenError):
         reason = os.strerror(value.socketError.errno) if value.socketError.errno else str(value.socketError)
         return f"cannot listen on {where}: {reason}; choose another with --listen"
     kind = f" ({type(value).__name__})" if value is not None else ""
     return f"cannot listen on {where}: it is not an endpoint that works here{kind}; see --listen"
+
+
+def _lacks_certificates(description: str) -> bool:
+    """Whether it is a ``tls:`` endpoint without any certificate: Twisted would listen, and refuse every connection."""
+    match = _TLS.match(description)
+    if match is None:
+        return False
+    folder = Path(re.sub(r"\\(.)", r"\1", match[1]))
+    return not any(path.is_file() for path in folder.rglob("*.pem"))
 
 
 def _public(description: str) -> str:

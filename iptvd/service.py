@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from attrs import field, frozen
 from twisted.application.service import MultiService
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel
 from twisted.web.client import HTTPConnectionPool
@@ -20,8 +22,10 @@ from iptvd.children import Children
 from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import Opener
+from iptvd.errors import ConfigError, IptvdError
 from iptvd.fetch import Fetcher
-from iptvd.interfaces import ProviderContext
+from iptvd.garbage import GarbageService
+from iptvd.interfaces import IProvider, ProviderContext
 from iptvd.lineup_service import LineupService
 from iptvd.listening import ListenService, default_endpoints
 from iptvd.log import Log
@@ -33,7 +37,7 @@ from iptvd.refresh import ProviderRunner, ProviderStatus
 from iptvd.rules import Rules
 from iptvd.settings import Config, Loaded, ProviderSpec
 from iptvd.slices import Slicer
-from iptvd.store import Offload, RowsFile, open_state_dir
+from iptvd.store import Offload, RowsFile, make_folder, open_state_dir
 from iptvd.tokens import TokenBox, load_key
 from iptvd.trust import Trust
 from iptvd.web.health import Health, HealthResource, MetricsResource, PingResource
@@ -47,6 +51,9 @@ T = TypeVar("T")
 
 #: What cannot be changed while the daemon runs.
 _NEEDS_RESTART = ("listen", "port", "host", "state_dir", "ffmpeg", "connect_timeout", "head_timeout", "user_agent")
+
+#: Seconds between two looks at what viewers' sockets have not taken yet.
+_LOOK_AGAIN = 0.02
 
 
 def threads_of(reactor: Any) -> Offload:
@@ -85,17 +92,18 @@ class Daemon(MultiService):
         self._loaded = loaded
         self._around = around
         self._runner_specs: dict[str, tuple[ProviderSpec, float]] = {}
+        self._stopping = False
         config, reactor = loaded.config, around.reactor
-        open_state_dir(config.state_dir)
-        key = load_key(config.state_dir / "tokens.key")
+        #: That of the start, whatever the settings say later.
+        self._state_dir = config.state_dir
+        open_state_dir(self._state_dir)
+        key = load_key(self._state_dir / "tokens.key")
         self._offload = threads_of(reactor)
         self._sliced = Slicer(reactor)
         self._children = Children(reactor, reactor)
         self._pool = HTTPConnectionPool(reactor)
         self.fetcher = Fetcher.over_network(reactor, config.user_agent, config.connect_timeout, self._pool)
-        self.lineup = LineupService(
-            self._rows(config, "identities.rows", "identities 1"), self._sliced, self._published
-        )
+        self.lineup = LineupService(self._rows("identities.rows", "identities 1"), self._sliced, self._published)
         self.metrics = Metrics(lambda: self.lineup.statuses)
         self.lag = LoopLag(reactor, observe=self.metrics.loop_lag)
         timeouts = Timeouts(config.connect_timeout, config.head_timeout)
@@ -113,15 +121,16 @@ class Daemon(MultiService):
         )
         self.player = Player(reactor, config.stall_timeout, config.client_timeout)
         self.logos = LogoCache(
-            config.state_dir / "logos", self.fetcher, self._offload, around.wall, config.logo_cache_mb << 20
+            self._state_dir / "logos", self.fetcher, self._offload, around.wall, config.logo_cache_mb << 20
         )
         self._trust = _trust(config)
         self.site = IptvdSite(self._tree(), lambda: self._trust)
         alternatives: Sequence[Sequence[str]] = [[each] for each in config.listen]
         self.listening = ListenService(reactor, alternatives or default_endpoints(config.host, config.port), self.site)
-        for service in (self.lineup, self.lag, WatchdogService(around.notifier, reactor, lambda: True)):
+        watchdog = WatchdogService(around.notifier, reactor, lambda: True)
+        for service in (GarbageService(reactor, lambda: not self.hub.sessions), self.lineup, self.lag, watchdog):
             service.setServiceParent(self)
-        self._configure(config)
+        self._configure(config, self._runners(loaded))
 
     # Starting and stopping
 
@@ -142,17 +151,28 @@ class Daemon(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Take nobody new, let viewers finish within the drain time, then stop everything."""
+        self._stopping = True
         self._around.notifier.stopping("ending the viewers' sessions")
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        until = self._around.reactor.seconds() + self._loaded.config.drain_timeout
         await self.listening.stopService()
         await self.hub.drain(self._loaded.config.drain_timeout)
+        await self._sent(until)
         await super().stopService()
         self._sliced.stop()
         await self._children.stop()
         await self.hub.opener.stop()
         await self._pool.closeCachedConnections()
+
+    async def _sent(self, until: float) -> None:
+        """Wait until viewers' sockets have taken what is theirs: what a transport holds is lost with it."""
+        reactor = self._around.reactor
+        while reactor.seconds() < until:
+            if not any(isinstance(each, tcp.Server | unix.Server) for each in reactor.getWriters()):
+                return
+            await deferLater(reactor, _LOOK_AGAIN)
 
     # Settings
 
@@ -162,7 +182,14 @@ class Daemon(MultiService):
         return list(self._loaded.notices)
 
     def reload(self, loaded: Loaded) -> None:
-        """Take on other settings: what plays goes on playing, providers that did not change are only refreshed."""
+        """
+        Take on other settings: what plays goes on playing, providers that did not change are only refreshed.
+
+        :raises IptvdError: when they cannot be used; nothing has changed then.
+        """
+        if self._stopping:
+            return
+        runners = self._runners(loaded)
         self._around.notifier.reloading()
         before, config = self._loaded.config, loaded.config
         for name in _NEEDS_RESTART:
@@ -177,45 +204,46 @@ class Daemon(MultiService):
         self.player.stall_timeout = config.stall_timeout
         self.player.client_timeout = config.client_timeout
         self.logos.limit = config.logo_cache_mb << 20
-        self._configure(config)
+        self._configure(config, runners)
         self.lineup.refresh()
         self.log.info("settings reloaded")
         self._around.notifier.ready(self._status())
 
-    def _configure(self, config: Config) -> None:
-        Log.least = LogLevel.levelWithName(config.log_level)
-        kept, self._runner_specs = self._runner_specs, {}
+    def _runners(self, loaded: Loaded) -> dict[str, ProviderRunner]:
+        """A runner for each provider: the one there is, where nothing has changed for it."""
         runners: dict[str, ProviderRunner] = {}
-        for spec in config.providers:
-            if not spec.enabled:
-                continue
-            interval = spec.refresh_interval or config.refresh_interval
-            present = self.lineup.runners.get(spec.name)
-            same = present is not None and kept.get(spec.name) == (spec, interval)
-            runners[spec.name] = present if same and present is not None else self._runner(config, spec, interval)
-            self._runner_specs[spec.name] = (spec, interval)
+        for spec in loaded.config.providers:
+            if spec.enabled:
+                present = self.lineup.runners.get(spec.name)
+                same = present is not None and self._runner_specs.get(spec.name) == _terms(loaded.config, spec)
+                runners[spec.name] = present if same and present is not None else self._runner(loaded, spec)
+        return runners
+
+    def _configure(self, config: Config, runners: dict[str, ProviderRunner]) -> None:
+        Log.least = LogLevel.levelWithName(config.log_level)
+        self._runner_specs = {spec.name: _terms(config, spec) for spec in config.providers if spec.name in runners}
         self.lineup.configure(runners, Rules(config.rules), config.merge_by_tvg_id)
 
-    def _runner(self, config: Config, spec: ProviderSpec, interval: float) -> ProviderRunner:
-        folder = config.state_dir / "providers" / spec.name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _runner(self, loaded: Loaded, spec: ProviderSpec) -> ProviderRunner:
+        folder = self._state_dir / "providers" / spec.name
+        make_folder(folder)
         context = ProviderContext(
             name=spec.name,
             clock=self._around.reactor,
             fetcher=self.fetcher,
             state_dir=folder,
             ffmpeg=self._around.ffmpeg,
-            user_agent=spec.user_agent or config.user_agent,
+            user_agent=spec.user_agent or loaded.config.user_agent,
             sliced=self._sliced,
             run=self._children.run,
         )
         runner = ProviderRunner(
             ProviderStatus(spec.name, spec.kind),
-            self._loaded.found.makers[spec.kind].make(spec.settings, context),
-            self._rows(config, f"providers/{spec.name}/lineup.rows", "entries 1"),
+            _made(loaded, spec, context),
+            self._rows(f"providers/{spec.name}/lineup.rows", "entries 1"),
             self._around.reactor,
             self._around.wall,
-            interval,
+            _terms(loaded.config, spec)[1],
             self.lineup.rebuild,
             self.metrics.refreshed,
             self._around.random,
@@ -223,8 +251,8 @@ class Daemon(MultiService):
         runner.setName(f"provider {spec.name}")
         return runner
 
-    def _rows(self, config: Config, path: str, kind: str) -> RowsFile:
-        return RowsFile(config.state_dir / path, kind, self._sliced, self._offload)
+    def _rows(self, path: str, kind: str) -> RowsFile:
+        return RowsFile(self._state_dir / path, kind, self._sliced, self._offload)
 
     # The rest
 
@@ -256,6 +284,27 @@ class Daemon(MultiService):
         for path, resource in children:
             root.putChild(path, resource)
         return root
+
+
+def _terms(config: Config, spec: ProviderSpec) -> tuple[ProviderSpec, float]:
+    """What a runner is made from: another one is needed when this changes."""
+    return spec, spec.refresh_interval or config.refresh_interval
+
+
+def _made(loaded: Loaded, spec: ProviderSpec, context: ProviderContext) -> IProvider:
+    """
+    The provider itself, made by its plugin.
+
+    :raises ConfigError: when the plugin fails; what it says may hold its settings, so only the kind of error is told.
+    """
+    try:
+        return loaded.found.makers[spec.kind].make(spec.settings, context)
+    except IptvdError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f'The provider "{spec.name}" cannot be set up: its plugin {spec.kind} raised {type(error).__name__}.'
+        ) from None
 
 
 def _trust(config: Config) -> Trust:

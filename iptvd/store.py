@@ -32,7 +32,8 @@ class Offload(Protocol):
 
 def write_durably(path: Path, blocks: Iterable[bytes], mode: int = 0o600) -> None:
     """Replace a file's content so that after a crash either the old or the new one is there, whole. Blocks."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # A name of its own: a save that was given up may still be writing in its thread.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with open(descriptor, "wb") as file:  # noqa: PTH123
@@ -58,17 +59,33 @@ def open_state_dir(path: Path) -> None:
 
     :raises StoreError: with one sentence, when it is not so.
     """
+    make_folder(path)
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / f".probe.{os.getpid()}"
         probe.touch(mode=0o600)
         probe.unlink()
         for leftover in path.rglob(".*.partial"):
             leftover.unlink()
     except OSError as error:
-        raise StoreError(
-            f"the state directory {path} cannot be written ({error.strerror}): choose another with --state-dir"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """
+    Make a folder that is ours alone, unless it is there.
+
+    :raises StoreError: with one sentence, when it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the state directory {path} cannot be written ({error.strerror}): choose another with --state-dir"
+    )
 
 
 class RowsFile:

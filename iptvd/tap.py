@@ -7,6 +7,7 @@ import signal
 import sys
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.protocol import Factory
 
 from iptvd.errors import ConfigError, IptvdError
 from iptvd.ffmpeg import find
@@ -53,7 +54,7 @@ class _Main(MultiService):
 def _leave(error: IptvdError) -> None:
     """Say one sentence and end: nothing here is worth a traceback."""
     # twistd has put the log in the place of sys.stderr by the time ports are bound.
-    print(f"iptvd: {error.sentence}", file=sys.__stderr__, flush=True)  # noqa: T201
+    print(f"iptvd: {error.sentence}", file=sys.__stderr__, flush=True)
     raise SystemExit(1)
 
 
@@ -61,6 +62,8 @@ def makeService(options: Options) -> IService:
     """The service for ``twistd iptvd``."""
     from twisted.internet import reactor
 
+    # Twisted tells of every connection that it makes, and to where: that is for nobody to read.
+    Factory.noisy = False
     try:
         ffmpeg = find(options.config.ffmpeg)
         around = Surroundings(reactor, ffmpeg, Notifier.from_environment(os.environ))

@@ -15,7 +15,7 @@ NAMES = st.lists(st.text(min_size=1), unique=True, max_size=50)
 
 def restarted(identities: Identities) -> Identities:
     again = Identities()
-    for row in json.loads(json.dumps(identities.rows())):
+    for row in json.loads(json.dumps(list(identities.rows()))):
         again.take(row)
     return again
 

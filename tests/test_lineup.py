@@ -63,7 +63,7 @@ class AssemblyTests(SynchronousTestCase):
             {"unsupported": "protected"},
         )
         for change in changes:
-            changed = evolve(ONE, **change)  # type: ignore[arg-type]
+            changed = evolve(ONE, **change)
             self.assertNotEqual(lineup(("a", [changed, TWO])).revision, same[0], change)
 
     def test_rules(self) -> None:

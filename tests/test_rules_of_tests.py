@@ -71,7 +71,7 @@ def run(folder: Path, ci: str) -> str:
 
 
 def test_integration_tests_leave_nothing(tmp_path: Path) -> None:
-    """An async test fails when it logs an error, drops a failure or leaves a delayed call; one that expects it does not."""
+    """An async test fails when it logs an error, drops a failure or leaves a delayed call that it did not expect."""
     summary = run(tmp_path, "")
     for name in ("fine", "expected", "given"):
         assert f"PASSED test_cases.py::test_{name}\n" in summary

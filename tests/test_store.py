@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ JSON = st.recursive(
 
 def rows_of(file: RowsFile) -> list[object] | None:
     found: list[object] = []
-    return found if result(file.load(found.append)) else None  # type: ignore[arg-type]
+    return found if result(file.load(found.append)) else None
 
 
 class RowsFileTests(SynchronousTestCase):
@@ -101,6 +102,21 @@ class RowsFileTests(SynchronousTestCase):
             write_durably(self.file().path, blocks())  # type: ignore[arg-type]
         self.assertEqual(rows_of(self.file()), ["old"])
         self.assertEqual([path.name for path in self.folder.iterdir()], ["things.rows"])
+
+    def test_two_writers(self) -> None:
+        """Two who save at the same moment each save a whole file; the last one's stays."""
+        first, second = (RowsFile(self.folder / name, "things 1", sliced, offload) for name in ("a", "b"))
+        result(first.save(["first"]))
+        result(second.save(["second"]))
+
+        def blocks() -> Iterator[bytes]:
+            yield first.path.read_bytes()[:20]
+            write_durably(self.file().path, [second.path.read_bytes()])
+            self.assertEqual(rows_of(self.file()), ["second"])
+            yield first.path.read_bytes()[20:]
+
+        write_durably(self.file().path, blocks())
+        self.assertEqual(rows_of(self.file()), ["first"])
 
     def test_only_ours_to_read(self) -> None:
         """Nobody else on the machine can read what is kept."""

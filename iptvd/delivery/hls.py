@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import Ask, Opened, refusal
 from iptvd.delivery.session import Face, Session, Viewer
-from iptvd.errors import ProtocolError, TokenError, UpstreamError
+from iptvd.errors import LimitError, ProtocolError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source
 from iptvd.protocols.m3u8 import MAX_BODY, Rewriting, Rewritten, Role, single_variant
 from iptvd.protocols.upstream import Upstream
@@ -41,6 +41,7 @@ class HlsSession:
     What is remembered of a viewer of HLS.
 
     :ivar variables: those that the multivariant playlist defined (RFC 8216bis, EXT-X-DEFINE).
+    :ivar bodies: segments and the like that are on their way to the viewer; it is not idle as long as there are any.
     """
 
     session: Session
@@ -49,6 +50,7 @@ class HlsSession:
     variables: dict[str, str] = field(factory=dict)
     idle: float = FIRST_IDLE
     timer: IDelayedCall | None = None
+    bodies: int = 0
 
 
 class _Gathering:
@@ -163,17 +165,31 @@ class HlsRelay:
         self._keep(hls, rewritten)
         return rewritten.body
 
-    async def content(self, token: str, role: Role | None, ask: Ask, viewer: Viewer) -> tuple[Session, Opened, Role]:
+    async def content(
+        self, token: str, role: Role | None, ask: Ask, viewer: Viewer
+    ) -> tuple[Session, Opened, Callable[[Outcome, str], None]]:
         """
         Open the segment, key or other thing that a token stands for.
 
         :param role: what it has to be, or None for anything but a key or a playlist.
+        :return: whose it is, what was opened, and what is to be called once that is over.
         :raises TokenError, LimitError, UpstreamError:
         """
         grant = self._grant(token, role)
         hls = await self._session_of(grant, viewer)
         opened = await self._hub.opener.open_url(hls.source, grant.url, ask)
-        return hls.session, opened, grant.role
+        if opened.upstream is not None:
+            if hls.session.outcome is not None:
+                opened.upstream.stopProducing()
+                raise LimitError(hls.session.reason or "iptvd is stopping")
+            hls.bodies += 1
+
+        def over(outcome: Outcome, reason: str) -> None:
+            hls.bodies -= 1
+            if hls.session.outcome is None:
+                self._remember(hls)
+
+        return hls.session, opened, over
 
     def _grant(self, token: str, role: Role | None) -> Grant:
         grant = self._tokens.open(token)
@@ -183,23 +199,23 @@ class HlsRelay:
         return grant
 
     async def _session_of(self, grant: Grant, viewer: Viewer) -> HlsSession:
-        hls = self._sessions.get(grant.session)
-        if hls is None:
-            channel = self._find(grant.channel)
-            if channel is None:
-                raise UpstreamError(404, "this channel is no longer in the lineup")
-            session = self._hub.admit(channel, viewer, Face.HLS, grant.session)
-            try:
-                sources = await self._hub.sources(channel, channel.source_kind)
-            except BaseException:
-                session.end(Outcome.EXHAUSTED)
-                raise
-            names = [_name_of_source(index, provider) for index, (provider, _) in enumerate(sources)]
-            index = names.index(grant.source) if grant.source in names else 0
-            hls = self._sessions.get(grant.session) or HlsSession(session, sources[index][1], names[index])
-        if hls.session.outcome is None:
-            self._remember(hls)
+        hls = self._sessions.get(grant.session) or await self._taken_up(grant, viewer)
+        self._remember(hls)
         return hls
+
+    async def _taken_up(self, grant: Grant, viewer: Viewer) -> HlsSession:
+        """A session that was given up, or is of before a restart."""
+        channel = self._find(grant.channel)
+        if channel is None:
+            raise UpstreamError(404, "this channel is no longer in the lineup")
+        sources = await self._hub.sources(channel, channel.source_kind)
+        # Another request of the same player may have been quicker.
+        if grant.session in self._sessions:
+            return self._sessions[grant.session]
+        session = self._hub.admit(channel, viewer, Face.HLS, grant.session)
+        names = [_name_of_source(index, provider) for index, (provider, _) in enumerate(sources)]
+        index = names.index(grant.source) if grant.source in names else 0
+        return HlsSession(session, sources[index][1], names[index])
 
     def _keep(self, hls: HlsSession, rewritten: Rewritten) -> None:
         hls.variables.update(rewritten.variables)
@@ -216,7 +232,14 @@ class HlsRelay:
         if hls.timer is not None and hls.timer.active():
             hls.timer.reset(hls.idle)
         else:
-            hls.timer = self._clock.callLater(hls.idle, session.end, Outcome.VIEWER_LEFT)
+            hls.timer = self._clock.callLater(hls.idle, self._idle, hls)
+
+    def _idle(self, hls: HlsSession) -> None:
+        """Nothing was asked for in a while; whether what is on its way is read is for its relay to judge."""
+        if hls.bodies:
+            self._remember(hls)
+        else:
+            hls.session.end(Outcome.VIEWER_LEFT)
 
     def _forget(self, session: Session) -> None:
         hls = self._sessions.pop(session.id, None)
@@ -233,10 +256,11 @@ class HlsRelay:
             body = await _Gathering(upstream, MAX_BODY).done.addTimeout(PLAYLIST_TIMEOUT, self._clock)
         except TimeoutError:
             raise UpstreamError(504, f"the origin's playlist took longer than {PLAYLIST_TIMEOUT:g} s") from None
-        direct = not self.proxy_content and not hls.source.headers
+        direct = not self.proxy_content and self._hub.opener.needs_no_headers(hls.source)
 
         def mint(target: str, role: Role, extension: str) -> str:
-            if direct and role in (Role.SEGMENT, Role.INIT):
+            # An address with a password in it is not for others to see.
+            if direct and role in (Role.SEGMENT, Role.INIT) and "@" not in urlsplit(target).netloc:
                 return target
             token = self._seal(hls, target, role)
             if role is Role.KEY:

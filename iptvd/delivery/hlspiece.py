@@ -92,7 +92,7 @@ class Piece:
         self.received += len(data)
         if not self._is_ts:
             self._look(final=False)
-        if self.received - self.taken > HELD and not self.paused and self._flow is not None:
+        if self.received - self.taken > HELD and self._flow is not None:
             self.paused = True
             self._flow.pauseProducing()
         if self._is_ts:

@@ -11,11 +11,11 @@ from typing import BinaryIO, Protocol
 from attrs import frozen
 from twisted.internet.defer import TimeoutError
 
-from iptvd.errors import UpstreamError
+from iptvd.errors import ProtocolError, UpstreamError
 from iptvd.model import Headers, Source, SourceKind
 from iptvd.protocols.file_upstream import FileUpstream
-from iptvd.protocols.http1 import ResponseHead
-from iptvd.protocols.http_upstream import Connect, HTTPUpstream, Timeouts, open_http
+from iptvd.protocols.http1 import Framing, ResponseHead
+from iptvd.protocols.http_upstream import Connect, HTTPUpstream, Timeouts, headers_for, open_http
 from iptvd.protocols.process_upstream import IReactor, ProcessUpstream
 from iptvd.protocols.ranges import (
     RangeNotSatisfiable,
@@ -28,7 +28,11 @@ from iptvd.protocols.upstream import Upstream
 from iptvd.store import Offload
 
 #: What of an origin's head concerns the viewer of a file or segment.
-_PASSED = ("content-length", "content-range", "accept-ranges", "etag", "last-modified", "content-type")
+_PASSED = (
+    *("content-range", "accept-ranges", "etag", "last-modified", "content-type"),
+    # It was not asked for, but some send it all the same.
+    "content-encoding",
+)
 
 _TEXT = (Media.HTML, Media.TEXT)
 
@@ -165,13 +169,26 @@ class Opener:
 
     async def stop(self) -> None:
         """End what is still open of commands, and wait until they are reaped."""
-        for process in list(self._processes):
+        processes = list(self._processes)
+        for process in processes:
             process.stopProducing()
+        for process in processes:
             await process.reaped()
 
+    def needs_no_headers(self, source: Source) -> bool:
+        """Whether anyone may ask for what belongs to a source: our own name does not count as a header it needs."""
+        return all(name.lower() == "user-agent" and value == self._user_agent for name, value in source.headers)
+
     async def http(self, source: Source, url: str, ask: Ask = Ask()) -> HTTPUpstream:
-        """Ask for a URL that belongs to a source, with the source's headers."""
-        headers = source.headers
+        """
+        Ask for a URL that belongs to a source, with the source's headers.
+
+        :raises UpstreamError: when no response came.
+        """
+        try:
+            headers = headers_for(url, source.headers, source.url)
+        except ProtocolError as error:
+            raise UpstreamError(502, f"the origin's address cannot be used: {error.sentence}") from None
         if not any(name.lower() == "user-agent" for name, _ in headers):
             headers = (*headers, ("User-Agent", self._user_agent))
         self._observer.upstream_opened()
@@ -195,13 +212,15 @@ class Opener:
 
     async def open_url(self, source: Source, url: str, ask: Ask) -> Opened:
         """
-        Open a finite thing by URL: a film, a segment, a key. Status, length, type, validators and ranges are passed on.
+        Open a finite thing by URL: a film, a segment, a key.
+
+        Status, length, type, validators and ranges are passed on.
 
         :raises UpstreamError: for an error status or none at all.
         """
         upstream = await self.http(source, url, ask)
         head = _head_of(upstream)
-        headers = tuple((name.title(), head.get(name)) for name in _PASSED if head.get(name))
+        headers = _passed(head)
         if head.status in (200, 206) and ask.method != "HEAD":
             return Opened(upstream, head.status, headers)
         upstream.stopProducing()
@@ -219,11 +238,14 @@ class Opener:
         :raises UpstreamError: when none come in time, or it ends before the first.
         """
         enough = 1
+        end = self._reactor.seconds() + self._timeouts.head
         while True:
+            left = max(0.0, end - self._reactor.seconds())
             try:
-                data = await upstream.first_bytes(enough).addTimeout(self._timeouts.head, self._reactor)
+                data = await upstream.first_bytes(enough).addTimeout(left, self._reactor)
             except TimeoutError:
-                raise UpstreamError(504, f"the origin sent nothing within {self._timeouts.head:g} s") from None
+                little = "too little" if enough > 1 else "nothing"
+                raise UpstreamError(504, f"the origin sent {little} within {self._timeouts.head:g} s") from None
             if not data:
                 raise UpstreamError(502, "the origin sent nothing")
             media = sniff(data, final=upstream.ended or len(data) >= ENOUGH)
@@ -246,8 +268,11 @@ class Opener:
 
     async def _checked_file(self, opened: Opened, ask: Ask, extension: str) -> Opened:
         headers = dict(opened.headers)
-        from_start = opened.status == 200 or headers.get("Content-Range", "").startswith("bytes 0-")
-        if opened.upstream is not None and from_start and headers.get("Content-Length") != "0":
+        whole = opened.status == 200
+        # What a part is can only be told from a start that is long enough; players ask for bytes 0 to 1 as a trial.
+        long_enough = int(headers.get("Content-Length", 0)) >= ENOUGH
+        part = headers.get("Content-Range", "").startswith("bytes 0-") and long_enough
+        if opened.upstream is not None and (whole or part):
             try:
                 media = await self.first_media(opened.upstream)
             except BaseException:
@@ -275,6 +300,9 @@ class Opener:
             file, size, etag, modified = await self._offload(look)
         except OSError as error:
             raise UpstreamError(502, f"the file cannot be opened: {error.strerror}") from None
+        if not size:
+            file.close()
+            raise UpstreamError(502, "the file is empty")
         headers: list[tuple[str, str]] = [
             ("Content-Type", _FILE_TYPES.get(extension, "application/octet-stream")),
             ("Accept-Ranges", "bytes"),
@@ -299,6 +327,19 @@ class Opener:
             file.close()
             return Opened(None, status, tuple(headers))
         return Opened(FileUpstream(file, start, stop - start, self._offload), status, tuple(headers))
+
+
+def _passed(head: ResponseHead) -> Headers:
+    """What of an origin's head a viewer is told."""
+    headers = tuple((name.title(), head.get(name)) for name in _PASSED if head.get(name))
+    try:
+        # Beside chunks a length means nothing (RFC 9112 section 6.3).
+        if head.framing() is Framing.LENGTH:
+            headers = (*headers, ("Content-Length", str(head.content_length())))
+    except ProtocolError:
+        # It answered HEAD, and to GET it will not be able to: that is when to tell.
+        pass
+    return headers
 
 
 def _head_of(upstream: HTTPUpstream) -> ResponseHead:

@@ -111,7 +111,7 @@ class Relay:
         left = self._since + limit - self._clock.seconds()
         if left > 0:
             # A pause and its end both change the limit: look again within the shorter of the two.
-            self._timer = self._clock.callLater(min(left, self._stall_timeout), self._watch)
+            self._timer = self._clock.callLater(min(left, self._stall_timeout, self._client_timeout), self._watch)
         elif self._paused:
             self.stop(Outcome.VIEWER_TOO_SLOW, f"the viewer read nothing for {limit:g} s")
         else:

@@ -183,8 +183,18 @@ def _connect_error(error: Exception) -> UpstreamError:
     return UpstreamError(502, f"the origin cannot be reached ({type(error).__name__})")
 
 
-#: Not for another host than the one they were meant for (RFC 9110 section 15.4).
 _PERSONAL = frozenset({"authorization", "cookie"})
+
+
+def headers_for(url: str, headers: Headers, home: str) -> Headers:
+    """
+    What of the headers may go to ``url``: credentials go to the origin of ``home`` alone (RFC 9110 section 15.4).
+
+    :raises ProtocolError: when one of the URLs cannot be used.
+    """
+    if same_origin(url, home):
+        return headers
+    return tuple((name, value) for name, value in headers if name.lower() not in _PERSONAL)
 
 
 async def open_http(
@@ -205,10 +215,10 @@ async def open_http(
     for _ in range(MAX_REDIRECTS + 1):
         try:
             target = split_url(url)
-            sent = list(headers)
-            if target.userinfo is not None and not any(name.lower() == "authorization" for name, _ in sent):
-                sent.append(("Authorization", "Basic " + b64encode(":".join(target.userinfo).encode()).decode()))
-            request = render_request(method, target.target, target.host_header, tuple(sent))
+            if target.userinfo is not None and not any(name.lower() == "authorization" for name, _ in headers):
+                credentials = b64encode(":".join(target.userinfo).encode()).decode()
+                headers = (*headers, ("Authorization", f"Basic {credentials}"))
+            request = render_request(method, target.target, target.host_header, headers)
         except ProtocolError as error:
             raise UpstreamError(502, f"the origin's address cannot be used: {error.sentence}") from None
         upstream = HTTPUpstream(method, request)
@@ -230,8 +240,7 @@ async def open_http(
         upstream.stopProducing()
         try:
             url, former = resolve_redirect(url, location), url
-            if not same_origin(url, former):
-                headers = tuple((name, value) for name, value in headers if name.lower() not in _PERSONAL)
+            headers = headers_for(url, headers, former)
         except ProtocolError as error:
             raise UpstreamError(502, f"the origin redirects to what cannot be followed: {error.sentence}") from None
     raise UpstreamError(502, f"the origin redirects more than {MAX_REDIRECTS} times")

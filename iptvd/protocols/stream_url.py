@@ -105,7 +105,7 @@ def recognise(url: str, manifest_type: str = "") -> StreamUrl | None:
         return None
     address = f"{scheme}://{user}{host}{':' if port else ''}{port}{path}{query}{'' if web else fragment}"
     if not address.isascii() or not address.isprintable() or " " in address:
-        address = quote(address, safe=punctuation, errors="replace")
+        address = quote(address, safe=punctuation, errors="surrogatepass")
     is_mpd = web and (manifest_type == "mpd" or path.lower().endswith(".mpd"))
     own_port = not port or (scheme, int(port)) in (("http", 80), ("https", 443))
     place = host if own_port else f"{host}:{port}"
@@ -164,14 +164,11 @@ def why_unsupported(stream: StreamUrl, properties: Mapping[str, str], ffmpeg: st
     return ""
 
 
-def remux_command(
-    ffmpeg: str, stream: StreamUrl, headers: Headers, user_agent: str, verify_tls: bool
-) -> tuple[str, ...]:
+def remux_command(ffmpeg: str, stream: StreamUrl, headers: Headers, verify_tls: bool) -> tuple[str, ...]:
     """
     The command that writes a stream whose ``form`` is not empty as MPEG-TS, pictures and sound untouched.
 
     :param headers: request headers; only HTTP has a place for them.
-    :param user_agent: sent when they name none.
     """
     input_format, protocols = _REMUXED[stream.form]
     options = ["-protocol_whitelist", protocols, "-f", input_format]
@@ -181,7 +178,6 @@ def remux_command(
         if stream.url.startswith("https:"):
             # Not the default of every ffmpeg, and an error where there is no TLS.
             options += ["-tls_verify", "1" if verify_tls else "0"]
-        if not any(name.lower() == "user-agent" for name, _ in headers):
-            headers = (*headers, ("User-Agent", user_agent))
-        options += ["-headers", "".join(f"{name}: {value}\r\n" for name, value in headers)]
+        if headers:
+            options += ["-headers", "".join(f"{name}: {value}\r\n" for name, value in headers)]
     return (ffmpeg, "-nostdin", "-v", "error", *options, "-i", stream.url, "-c", "copy", "-f", "mpegts", "-")

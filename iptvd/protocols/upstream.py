@@ -61,12 +61,14 @@ class Upstream:
         """Feed this receiver from now on, with what was held first."""
         self._receiver = receiver
         held, self._held = self._held, []
+        was_ended = self.ended
+        if not was_ended:
+            # Before the first byte is handed over: a receiver that it is too much for pauses, and that has to last.
+            self.resumeProducing()
         for data in held:
             receiver.data_received(data)
-        if self.ended:
+        if was_ended:
             receiver.body_ended(self._error)
-        else:
-            self.resumeProducing()
 
     # For the kinds.
 

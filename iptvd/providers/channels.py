@@ -190,10 +190,9 @@ def _own_channel(table: object) -> OwnChannel:
 
 
 def _which(position: int, table: object) -> str:
-    name = table.get("name") if isinstance(table, Mapping) else str(table)[1:-1]
-    return (
-        f'channel {position} ("{name}")' if isinstance(name, str) and _PLAIN.fullmatch(name) else f"channel {position}"
-    )
+    found = table.name if isinstance(table, OwnChannel) else table.get("name") if isinstance(table, Mapping) else ""
+    name = found.strip() if isinstance(found, str) else ""
+    return f'channel {position} ("{name}")' if _PLAIN.fullmatch(name) else f"channel {position}"
 
 
 def read_channels(value: object) -> tuple[OwnChannel, ...]:

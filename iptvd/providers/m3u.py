@@ -257,7 +257,7 @@ class M3UProvider:
     async def _fetch_url(self) -> Listing | None:
         fetched = await self._context.fetcher.get(
             self._settings.url,
-            headers=(*self._settings.headers.items(), *self._validators),
+            headers=(*self._with_agent(tuple(self._settings.headers.items())), *self._validators),
             limit=MAX_SIZE,
             timeout=TIMEOUT,
             verify_tls=self._settings.verify_tls,
@@ -278,6 +278,12 @@ class M3UProvider:
         listing = await self._read(_blocks_of_file(path))
         self._file_state = state
         return listing
+
+    def _with_agent(self, headers: Headers) -> Headers:
+        agent = self._context.user_agent
+        if not agent or any(name.lower() == "user-agent" for name, _ in headers):
+            return headers
+        return (*headers, ("User-Agent", agent))
 
     async def _read(self, blocks: Iterator[bytes]) -> Listing:
         reading = _Reading(self._context.ffmpeg)
@@ -301,16 +307,13 @@ class M3UProvider:
         stream = recognise(str(url), str(manifest))
         if stream is None:
             raise ProviderError(ProviderState.NOT_UNDERSTOOD, "this channel has no stream URL: refresh the provider")
-        headers: Headers = tuple(
-            (name, value) for name, value in cast(Iterable[tuple[str, str]], kept) if allowed_header(name, value)
-        )
+        pairs = cast(Iterable[tuple[str, str]], kept)
+        headers = self._with_agent(tuple((name, value) for name, value in pairs if allowed_header(name, value)))
         if not stream.form:
             return [Source(entry.source_kind, stream.url, headers=headers, verify_tls=self._settings.verify_tls)]
         if not self._context.ffmpeg:
             raise ProviderError(ProviderState.UNCONFIGURED, "this channel needs ffmpeg, and there is none: install it")
-        command = remux_command(
-            self._context.ffmpeg, stream, headers, self._context.user_agent, self._settings.verify_tls
-        )
+        command = remux_command(self._context.ffmpeg, stream, headers, self._settings.verify_tls)
         return [Source(SourceKind.TS, command=command)]
 
 

@@ -153,7 +153,9 @@ class XtreamProvider:
         if len(failed) == len(wanted):
             raise failed[wanted[0]]
         parts = [self._parts[name] for name in wanted]
-        entries = [entry for part in parts for entry in part.entries]
+        entries: list[Entry] = []
+        for part in parts:
+            entries.extend(part.entries)
         if not entries:
             raise ProviderError(ProviderState.NOT_UNDERSTOOD, "the panel lists nothing at all: ask your provider")
         skipped: Counter[str] = Counter()

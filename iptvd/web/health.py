@@ -15,7 +15,7 @@ from iptvd.looplag import LoopLag
 from iptvd.metrics import CONTENT_TYPE, Metrics
 from iptvd.model import ProviderState
 from iptvd.refresh import ProviderStatus
-from iptvd.web.request import AnswerResource, send
+from iptvd.web.request import AnswerResource, send, without_urls
 
 #: States in which a provider is as it should be, or soon will be.
 _FINE = (ProviderState.OK, ProviderState.LOADING)
@@ -28,15 +28,16 @@ def judge(statuses: Iterable[ProviderStatus], channels: int) -> tuple[str, dict[
     Failing means that there is nothing to watch and nothing on its way.
     """
     statuses = list(statuses)
-    reasons = {
-        status.name: f"{status.state.value}: {status.sentence}" if status.sentence else status.state.value
-        for status in statuses
-        if status.state not in _FINE
-    }
+    reasons = {status.name: _reason(status) for status in statuses if status.state not in _FINE}
     if not reasons:
         return "healthy", reasons
     loading = any(status.state is ProviderState.LOADING for status in statuses)
     return ("failing" if not channels and not loading else "degraded"), reasons
+
+
+def _reason(status: ProviderStatus) -> str:
+    state = status.state.value
+    return f"{state}: {without_urls(status.sentence)}" if status.sentence else state
 
 
 class Health:
@@ -105,6 +106,8 @@ class Health:
 def _provider(status: ProviderStatus) -> Mapping[str, object]:
     facts = asdict(status)
     facts["state"] = status.state.value
+    facts["sentence"] = without_urls(status.sentence)
+    facts["skipped"] = {without_urls(reason): count for reason, count in status.skipped.items()}
     return facts
 
 

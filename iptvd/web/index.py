@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha256
 from html import escape
+from itertools import islice
 from urllib.parse import urlencode
 
 from twisted.web.server import Request
@@ -15,10 +17,12 @@ from iptvd.lineup_service import LineupService
 from iptvd.model import Channel, SourceKind
 from iptvd.refresh import ProviderStatus
 from iptvd.web.playlist import filter_of, path_of
-from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send
+from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send, without_urls
 
 #: Channels on one page.
 PAGE = 200
+
+_PAGE_NUMBER = re.compile("[1-9][0-9]{0,5}")
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color-scheme:light dark}"
@@ -50,22 +54,13 @@ class IndexResource(AnswerResource):
         lineup = self._lineup.lineup
         base = caller_of(request).base_url
         chosen = filter_of(request)
-        number = argument(request, "page") or "1"
-        if not number.isascii() or not number.isdigit() or not 0 < int(number[:7]) < 1_000_000:
-            raise Refusal(400, "page is a number from 1")
-        first = (int(number) - 1) * PAGE
-        shown: list[Channel] = []
-        more = False
-        passed = 0
-        for channel in lineup.channels:
-            if not chosen.passes(channel, self._kind_of):
-                continue
-            passed += 1
-            if passed > first + PAGE:
-                more = True
-                break
-            if passed > first:
-                shown.append(channel)
+        asked = argument(request, "page") or "1"
+        if _PAGE_NUMBER.fullmatch(asked) is None:
+            raise Refusal(400, "page is a number from 1 to 999999")
+        number = int(asked)
+        first = (number - 1) * PAGE
+        found = list(islice(chosen.among(lineup.channels, self._kind_of), first, first + PAGE + 1))
+        shown, more = found[:PAGE], len(found) > PAGE
         prefix = "/" + base.partition("://")[2].partition("/")[2]
         prefix = prefix.rstrip("/")
         parts = [
@@ -82,7 +77,7 @@ class IndexResource(AnswerResource):
         ]
         query = {name: argument(request, name) for name in ("group", "provider", "type", "format")}
         query = {name: value for name, value in query.items() if value}
-        for there, page, text in ((first > 0, int(number) - 1, "Previous"), (more, int(number) + 1, "Next")):
+        for there, page, text in ((first > 0, number - 1, "Previous"), (more, number + 1, "Next")):
             if there:
                 parts.append(f'<a href="?{escape(urlencode({**query, "page": page}))}">{text}</a> ')
         parts.append(f"</p><p><small>iptvd {__version__}</small></p></html>\n")
@@ -95,7 +90,7 @@ class IndexResource(AnswerResource):
         name = escape(channel.name)
         logo = f'<img src="{escape(prefix)}/logo/{channel.id}" alt="" loading=lazy>'
         if channel.entry.unsupported:
-            name = f"{name} <small class=bad>{escape(channel.entry.unsupported)}</small>"
+            name = f"{name} <small class=bad>{escape(without_urls(channel.entry.unsupported))}</small>"
         else:
             path = path_of(channel, self._kind_of(channel))
             name = f'<a href="{escape(prefix + path)}">{name}</a>'
@@ -106,5 +101,5 @@ def _provider_row(status: ProviderStatus) -> str:
     mark = "" if not status.sentence else " class=bad"
     return (
         f"<tr><td>{escape(status.name)}<td{mark}>{status.state.value}<td>{status.entries}"
-        f"<td>{escape(status.sentence)}</tr>"
+        f"<td>{escape(without_urls(status.sentence))}</tr>"
     )

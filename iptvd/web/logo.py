@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b, sha256
 from html import escape
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import DeferredSemaphore
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from iptvd.errors import ProviderError
+from iptvd.errors import ProviderError, StoreError
 from iptvd.interfaces import IFetcher
 from iptvd.lineup import Lineup
+from iptvd.log import Log
 from iptvd.model import Channel
 from iptvd.store import Offload, write_durably
-from iptvd.web.request import AnswerResource, Refusal, send
+from iptvd.web.request import AnswerResource, Refusal, SharedWork, send
 
 #: A picture may have this many bytes.
 MAX_LOGO = 2 * 1024 * 1024
 #: Seconds before a logo that could not be fetched is asked for again.
 RETRY = 600.0
+#: Pictures fetched at the same time.
+FETCHES = 16
 _MOST_MISSING = 20_000
 
 # What a picture begins with, and its type. No SVG: it can hold scripts.
@@ -58,8 +62,10 @@ class LogoCache:
     """
     Pictures on disk, the least recently written dropped first.
 
-    :param limit: bytes that all of them together may have.
+    :ivar limit: bytes that all of them together may have.
     """
+
+    log = Log()
 
     def __init__(
         self, folder: Path, fetcher: IFetcher, offload: Offload, wall: Callable[[], float], limit: int
@@ -70,7 +76,11 @@ class LogoCache:
         self._wall = wall
         self.limit = limit
         self._missing: OrderedDict[str, float] = OrderedDict()
-        self._fetching: dict[str, list[Deferred[bytes]]] = {}
+        self._shared: SharedWork[bytes] = SharedWork()
+        self._slots = DeferredSemaphore(FETCHES)
+        # Bytes of each file, oldest first; None until the folder was looked at.
+        self._sizes: dict[str, int] | None = None
+        self._unkept = False
 
     async def get(self, url: str) -> bytes:
         """The picture at a URL; empty when there is none to be had."""
@@ -80,25 +90,24 @@ class LogoCache:
             return kept
         if self._missing.get(name, 0.0) > self._wall():
             return b""
-        waiters = self._fetching.get(name)
-        if waiters is not None:
-            waiting: Deferred[bytes] = Deferred(lambda gone: waiters.remove(gone))
-            waiters.append(waiting)
-            return await waiting
-        self._fetching[name] = []
-        data = b""
+        # Several ask at once, and any of them may leave before it is there.
+        return await self._shared(name, lambda: self._fetch_and_keep(name, url))
+
+    async def _fetch_and_keep(self, name: str, url: str) -> bytes:
+        await self._slots.acquire()
         try:
             data = await self._fetch(url)
-            if data:
-                await self._offload(self._write, name, data)
-            else:
-                self._missing[name] = self._wall() + RETRY
-                while len(self._missing) > _MOST_MISSING:
-                    self._missing.popitem(last=False)
         finally:
-            for waiting in self._fetching.pop(name):
-                waiting.callback(data)
-        return data
+            self._slots.release()
+        if data:
+            self._missing.pop(name, None)
+            await self._keep(name, data)
+            return data
+        self._missing[name] = self._wall() + RETRY
+        self._missing.move_to_end(name)
+        while len(self._missing) > _MOST_MISSING:
+            self._missing.popitem(last=False)
+        return b""
 
     async def _fetch(self, url: str) -> bytes:
         try:
@@ -107,22 +116,61 @@ class LogoCache:
             return b""
         return fetched.body if fetched.status == 200 and picture_type(fetched.body) else b""
 
+    async def _keep(self, name: str, data: bytes) -> None:
+        """Write it; a picture that cannot be kept can be shown all the same."""
+        try:
+            if self._sizes is None:
+                there = await self._offload(self._look)
+                # Another one may have looked meanwhile, and written.
+                self._sizes = there if self._sizes is None else self._sizes
+            # Counted first: when the viewers leave now, the thread writes it all the same.
+            self._sizes.pop(name, None)
+            self._sizes[name] = len(data)
+            await self._offload(self._write, name, data)
+        except (StoreError, OSError) as error:
+            if not self._unkept:
+                self.log.error("logos cannot be kept: {reason}", reason=str(error))
+            self._unkept = True
+            return
+        self._unkept = False
+        too_much = sum(self._sizes.values()) - self.limit
+        dropped: list[str] = []
+        for oldest, size in self._sizes.items():
+            if too_much <= 0:
+                break
+            dropped.append(oldest)
+            too_much -= size
+        for oldest in dropped:
+            del self._sizes[oldest]
+        if dropped:
+            await self._offload(self._drop, dropped)
+
+    # In a thread
+
     def _read(self, name: str) -> bytes:
         try:
             return (self._folder / name).read_bytes()
         except OSError:
             return b""
 
+    def _look(self) -> dict[str, int]:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        files: list[tuple[int, str, int]] = []
+        for file in self._folder.iterdir():
+            # What begins with a dot is being written.
+            if not file.name.startswith("."):
+                status = file.stat()
+                files.append((status.st_mtime_ns, file.name, status.st_size))
+        return {name: size for _, name, size in sorted(files)}
+
     def _write(self, name: str, data: bytes) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         write_durably(self._folder / name, [data])
-        files = sorted((file.stat().st_mtime, file.stat().st_size, file) for file in self._folder.iterdir())
-        total = sum(size for _, size, _ in files)
-        for _, size, file in files:
-            if total <= self.limit:
-                break
-            file.unlink()
-            total -= size
+
+    def _drop(self, names: Sequence[str]) -> None:
+        for name in names:
+            with suppress(OSError):
+                (self._folder / name).unlink()
 
 
 class LogosResource(Resource):

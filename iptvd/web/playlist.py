@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from hashlib import blake2b
+from io import BytesIO
 
 from attrs import define, frozen
 from twisted.web.server import Request
 
+from iptvd import __version__
 from iptvd.lineup import Lineup
 from iptvd.model import Channel, ChannelKind, SourceKind
 from iptvd.protocols import m3u
-from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send
+from iptvd.web.request import (
+    AnswerResource,
+    Refusal,
+    SharedWork,
+    accepts_gzip,
+    argument,
+    caller_of,
+    is_current,
+    send,
+)
 
-#: Bytes of rendered playlists that are kept.
+#: Bytes of rendered playlists that are kept, and how many: a filter that nothing passes makes small ones for ever.
 CACHE_BYTES = 64 * 1024 * 1024
+CACHE_ENTRIES = 256
+
+#: Channels rendered, and bytes compressed, in one step of sliced work.
+_STEP = 100
+_PACKED_AT_ONCE = 65536
+
+# By a name of their own: Python 3.11 takes long to find a member in its enum, and this is for each of 50,000 channels.
+_LIVE, _RADIO, _VOD = ChannelKind.LIVE, ChannelKind.RADIO, ChannelKind.VOD
+_TS, _HLS = SourceKind.TS, SourceKind.HLS
 
 _FORMS = {"ts": SourceKind.TS, "hls": SourceKind.HLS}
 
@@ -30,19 +50,23 @@ class Filter:
     kind: ChannelKind | None = None
     form: SourceKind | None = None
 
-    def passes(self, channel: Channel, kind_of: Callable[[Channel], SourceKind]) -> bool:
+    def among(self, channels: Iterable[Channel], kind_of: Callable[[Channel], SourceKind]) -> Iterable[Channel]:
         """
-        Whether a channel is asked for.
+        Those channels that are asked for, in their order.
 
         The form concerns what is live: a film has only its own.
         """
-        if self.group and channel.group != self.group:
-            return False
-        if self.provider and all(name != self.provider for name, _ in channel.entries):
-            return False
-        if self.kind is not None and channel.kind is not self.kind:
-            return False
-        return self.form is None or channel.kind is ChannelKind.VOD or kind_of(channel) is self.form
+        # One after the other, so that what is not asked costs nothing: this goes over the whole lineup.
+        group, provider, kind, form = self.group, self.provider, self.kind, self.form
+        if group:
+            channels = (channel for channel in channels if channel.group == group)
+        if provider:
+            channels = (channel for channel in channels if provider in dict(channel.entries))
+        if kind is not None:
+            channels = (channel for channel in channels if channel.kind is kind)
+        if form is not None:
+            channels = (channel for channel in channels if channel.kind is _VOD or kind_of(channel) is form)
+        return channels
 
 
 def filter_of(request: Request) -> Filter:
@@ -68,23 +92,41 @@ def filter_of(request: Request) -> Filter:
 
 def path_of(channel: Channel, kind: SourceKind) -> str:
     """The path at which a channel is played in the form it has."""
-    extension = "m3u8" if kind is SourceKind.HLS else channel.extension
+    extension = "m3u8" if kind is _HLS else channel.extension
     return f"/stream/{channel.id}.{extension}"
 
 
 @define
 class _Rendered:
+    """
+    A whole playlist.
+
+    :ivar packed: the body in gzip; empty until somebody takes it so.
+    """
+
     body: bytes
     etag: str
-    compressed: bytes
+    packed: bytes = b""
+
+
+@frozen
+class _Key:
+    """What a rendering depends on."""
+
+    revision: str
+    base_url: str
+    chosen: Filter
 
 
 class PlaylistResource(AnswerResource):
     """
     ``/playlist.m3u8`` and ``/playlist.m3u``.
 
+    Catch-up attributes are left out: ``catchup-source`` names the upstream, and nothing here plays the past yet.
+
     :param lineup: gives the lineup as it is now.
     :param kind_of: gives the form in which a channel is played.
+    :param sliced: see `iptvd.slices.Slicer`.
     """
 
     open_to_pages = True
@@ -99,69 +141,89 @@ class PlaylistResource(AnswerResource):
         self._lineup = lineup
         self._kind_of = kind_of
         self._sliced = sliced
-        self._cache: OrderedDict[tuple[str, str, Filter], _Rendered] = OrderedDict()
+        self._cache: OrderedDict[_Key, _Rendered] = OrderedDict()
+        self._rendering: SharedWork[_Rendered] = SharedWork()
+        self._packing: SharedWork[None] = SharedWork()
 
     async def answer(self, request: Request) -> bytes:
         """The playlist, its links by the address it was asked for."""
         lineup = self._lineup()
-        chosen = filter_of(request)
-        key = (lineup.revision, caller_of(request).base_url, chosen)
+        key = _Key(lineup.revision, caller_of(request).base_url, filter_of(request))
         rendered = self._cache.get(key)
         if rendered is None:
-            rendered = await self._render(lineup, key)
-            self._keep(key, rendered)
+            rendered = await self._rendering(key, lambda: self._render(lineup, key))
         else:
             self._cache.move_to_end(key)
         request.setHeader("Cache-Control", "no-cache")
+        if not rendered.packed and accepts_gzip(request) and not is_current(request, rendered.etag):
+            await self._packing(key, lambda: self._pack(rendered))
         return send(
             request,
             rendered.body,
             "application/x-mpegurl; charset=utf-8",
             etag=rendered.etag,
-            compressed=rendered.compressed,
+            compressed=rendered.packed,
         )
 
-    async def _render(self, lineup: Lineup, key: tuple[str, str, Filter]) -> _Rendered:
-        _, base_url, chosen = key
-        parts = [m3u.header()]
+    async def _render(self, lineup: Lineup, key: _Key) -> _Rendered:
+        channels, base_url, chosen = lineup.channels, key.base_url, key.chosen
+        # Grows in place and gives its value without a copy; to join ten megabytes takes a turn of the reactor.
+        body = BytesIO()
+        body.write(m3u.header().encode())
+
+        def steps() -> Iterator[None]:
+            for start in range(0, len(channels), _STEP):
+                among = chosen.among(channels[start : start + _STEP], self._kind_of)
+                body.write("".join([self._entry(channel, base_url) for channel in among]).encode("utf-8", "replace"))
+                yield
+
+        await self._sliced(steps())
+        # Another version of ours may render the same otherwise.
+        etag = blake2b(repr((__version__, key)).encode("utf-8", "replace"), digest_size=12).hexdigest()
+        rendered = _Rendered(body.getvalue(), f'"{etag}"')
+        self._cache[key] = rendered
+        self._forget()
+        return rendered
+
+    async def _pack(self, rendered: _Rendered) -> None:
         packed: list[bytes] = []
 
         def steps() -> Iterator[None]:
-            packer = zlib.compressobj(5, zlib.DEFLATED, 31)
-            start = 0
-            for done, channel in enumerate(lineup.channels):
-                if channel.entry.unsupported or not chosen.passes(channel, self._kind_of):
-                    continue
-                parts.append(self._entry(channel, base_url))
-                if not done % 100:
-                    packed.append(packer.compress("".join(parts[start:]).encode("utf-8", "replace")))
-                    start = len(parts)
-                    yield
-            packed.append(packer.compress("".join(parts[start:]).encode("utf-8", "replace")))
+            # Level 1: the other eight take twice as long to make it a tenth smaller.
+            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+            body = memoryview(rendered.body)
+            for start in range(0, len(body), _PACKED_AT_ONCE):
+                packed.append(packer.compress(body[start : start + _PACKED_AT_ONCE]))
+                yield
             packed.append(packer.flush())
 
         await self._sliced(steps())
-        body = "".join(parts).encode("utf-8", "replace")
-        return _Rendered(body, f'"{blake2b(repr(key).encode(), digest_size=12).hexdigest()}"', b"".join(packed))
+        rendered.packed = b"".join(packed)
+        self._forget()
 
     def _entry(self, channel: Channel, base_url: str) -> str:
+        entry = channel.entry
+        if entry.unsupported:
+            return ""
         kind = self._kind_of(channel)
         return m3u.entry(
             base_url + path_of(channel, kind),
             channel.name,
             tvg_id=channel.tvg_id or str(channel.id),
-            tvg_name=channel.entry.tvg_name,
-            number=channel.number or None,
+            tvg_name=entry.tvg_name,
+            number=channel.number,
             logo=f"{base_url}/logo/{channel.id}",
             group=channel.group,
-            catchup=(),
-            radio=channel.kind is ChannelKind.RADIO,
-            mpegts=kind is SourceKind.TS and channel.kind is ChannelKind.LIVE,
+            radio=channel.kind is _RADIO,
+            mpegts=kind is _TS and channel.kind is _LIVE,
         )
 
-    def _keep(self, key: tuple[str, str, Filter], rendered: _Rendered) -> None:
-        for old in [old for old in self._cache if old[0] != key[0]]:
-            del self._cache[old]
-        self._cache[key] = rendered
-        while sum(len(one.body) + len(one.compressed) for one in self._cache.values()) > CACHE_BYTES:
-            self._cache.popitem(last=False)
+    def _forget(self) -> None:
+        """Drop the renderings of former lineups, and those that were not asked for longest when there are too many."""
+        revision = self._lineup().revision
+        for key in [key for key in self._cache if key.revision != revision]:
+            del self._cache[key]
+        size = sum(len(one.body) + len(one.packed) for one in self._cache.values())
+        while len(self._cache) > 1 and (size > CACHE_BYTES or len(self._cache) > CACHE_ENTRIES):
+            _, oldest = self._cache.popitem(last=False)
+            size -= len(oldest.body) + len(oldest.packed)

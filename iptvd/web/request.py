@@ -1,25 +1,35 @@
-"""What every resource does with a request: who sent it, a coroutine for the answer, and a sentence for each error."""
+"""What every resource does with a request: who sent it, a coroutine for the answer, a sentence for each error."""
 
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
-from attrs import frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from iptvd.delivery.session import Viewer
-from iptvd.errors import IptvdError, LimitError, TokenError, UpstreamError
+from iptvd.errors import IptvdError, LimitError, ProtocolError, ProviderError, TokenError, UpstreamError
 from iptvd.log import Log
 from iptvd.protocols.ranges import if_none_match
 from iptvd.trust import Caller
 
+T = TypeVar("T")
+
+#: What a viewer is told when the fault is ours.
+FAULT = "Something went wrong here; the log has the details."
+
 #: A body is compressed from this size on.
 _WORTH_GZIP = 1024
+_METHODS = "GET, HEAD, OPTIONS"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}+://\S*")
+_CODING = re.compile(r"(?:x-)?gzip|\*", re.IGNORECASE)
+_WEIGHT = re.compile(r"q=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
 @frozen
@@ -33,6 +43,10 @@ class Refusal(IptvdError):  # noqa: N818 - an answer
     def __str__(self) -> str:
         """The sentence."""
         return self.text
+
+
+#: What is wrong with settings and files is for the operator.
+_FOR_VIEWERS = (Refusal, UpstreamError, LimitError, TokenError, ProviderError, ProtocolError)
 
 
 def header(request: Request, name: str) -> str | None:
@@ -49,6 +63,15 @@ def argument(request: Request, name: str) -> str:
 def caller_of(request: Request) -> Caller:
     """Who the request is from, as judged when it came in."""
     return cast(Caller, request.caller)  # type: ignore[attr-defined]
+
+
+def without_urls(sentence: str) -> str:
+    """
+    A sentence as anyone may read it.
+
+    Providers and what they heard from upstream have a part in some of them, and a plugin may have been careless.
+    """
+    return _URL.sub("(its address)", sentence)
 
 
 def viewer_of(request: Request) -> Viewer:
@@ -77,6 +100,21 @@ def allow_any_origin(request: Request) -> None:
     request.setHeader("Access-Control-Expose-Headers", "Content-Length, Content-Range, Accept-Ranges, ETag")
 
 
+def accepts_gzip(request: Request) -> bool:
+    """Whether the answer may be in gzip (RFC 9110 section 12.5.3)."""
+    weights: dict[str, float] = {}
+    for item in (header(request, "Accept-Encoding") or "").split(","):
+        coding, _, weight = (part.strip(" \t") for part in item.partition(";"))
+        if _CODING.fullmatch(coding) and (not weight or _WEIGHT.fullmatch(weight)):
+            weights["*" if coding == "*" else "gzip"] = float(weight[2:] or 1) if weight else 1.0
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+def is_current(request: Request, etag: str) -> bool:
+    """Whether the viewer has what this entity tag stands for already."""
+    return if_none_match(header(request, "If-None-Match"), etag)
+
+
 def send(
     request: Request,
     body: bytes,
@@ -93,24 +131,25 @@ def send(
     """
     request.setHeader("Content-Type", content_type)
     request.setHeader("X-Content-Type-Options", "nosniff")
+    two_forms = compress and len(body) >= _WORTH_GZIP
+    if two_forms:
+        request.setHeader("Vary", "Accept-Encoding")
     if etag:
-        request.setHeader("ETag", etag)
-        if if_none_match(header(request, "If-None-Match"), etag):
+        # A strong tag stands for the same bytes (RFC 9110 section 8.8.3.3).
+        request.setHeader("ETag", f"W/{etag}" if two_forms else etag)
+        if is_current(request, etag):
             request.setResponseCode(304)
             return b""
-    if compress and len(body) >= _WORTH_GZIP:
-        request.setHeader("Vary", "Accept-Encoding")
-        accepted = (header(request, "Accept-Encoding") or "").lower()
-        if "gzip" in accepted and "gzip;q=0" not in accepted.replace(" ", ""):
-            body = compressed if compressed is not None else gzip.compress(body, 5, mtime=0)
-            request.setHeader("Content-Encoding", "gzip")
+    if two_forms and accepts_gzip(request):
+        body = compressed if compressed is not None else gzip.compress(body, 5, mtime=0)
+        request.setHeader("Content-Encoding", "gzip")
     request.setHeader("Content-Length", str(len(body)))
     return b"" if request.method == b"HEAD" else body
 
 
 def refuse(request: Request, error: IptvdError) -> bytes:
     """Answer with an error's sentence, and nothing else that we know."""
-    status = 500
+    status, sentence = 500, without_urls(error.sentence) if isinstance(error, _FOR_VIEWERS) else FAULT
     if isinstance(error, Refusal):
         status = error.status
         for name, value in error.headers:
@@ -124,7 +163,8 @@ def refuse(request: Request, error: IptvdError) -> bytes:
         request.setHeader("Retry-After", str(error.retry_after))
     elif isinstance(error, TokenError):
         status = 403
-    sentence = error.sentence
+    elif isinstance(error, (ProviderError, ProtocolError)):
+        status = 502
     body = (sentence[:1].upper() + sentence[1:]).rstrip(".").encode("utf-8", "replace") + b".\n"
     request.setResponseCode(status)
     request.setHeader("Content-Type", "text/plain; charset=utf-8")
@@ -153,6 +193,16 @@ class AnswerResource(Resource):
         """The answer's body."""
         raise NotImplementedError
 
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Nothing is below it: see `iptvd.web.site.IptvdSite`."""
+        return Resource()
+
+    def render(self, request: Request) -> Any:
+        """Answer the methods that there are."""
+        if request.method.decode("latin-1") not in _METHODS.split(", "):
+            return refuse(request, Refusal(405, "Only GET and HEAD work here.", (("Allow", _METHODS),)))
+        return super().render(request)
+
     def render_GET(self, request: Request) -> int:
         """Begin the answer."""
         if self.open_to_pages:
@@ -162,16 +212,18 @@ class AnswerResource(Resource):
 
     render_HEAD = render_GET
 
-    def render_OPTIONS(self, request: Request) -> bytes:
+    def render_OPTIONS(self, request: Request) -> int:
         """Answer a page that asks first (CORS preflight)."""
         if self.open_to_pages:
             allow_any_origin(request)
-            request.setHeader("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+            request.setHeader("Access-Control-Allow-Methods", _METHODS)
             request.setHeader("Access-Control-Allow-Headers", "Range, If-Range, If-None-Match")
             request.setHeader("Access-Control-Max-Age", "86400")
-        request.setHeader("Allow", "GET, HEAD, OPTIONS")
+        request.setHeader("Allow", _METHODS)
         request.setResponseCode(204)
-        return b""
+        # Finished here, because what is returned would get a length, which a 204 must not have (RFC 9110 8.6).
+        request.finish()
+        return NOT_DONE_YET
 
     async def _guarded_answer(self, request: Request) -> bytes | None:
         if self.guarded:
@@ -200,14 +252,65 @@ def begin(
         if gone:
             failure.trap(CancelledError, IptvdError)
             return
-        if isinstance(failure.value, IptvdError):
-            body = refuse(request, failure.value)
-        else:
+        error = failure.value
+        if not isinstance(error, _FOR_VIEWERS):
             log.fault("a fault of ours", failure)
-            body = refuse(request, Refusal(500, "Something went wrong here; the log has the details."))
-        request.write(body)
+            error = Refusal(500, FAULT)
+        if request.startedWriting:
+            # No sentence in the middle of a film: the viewer sees that it is cut short.
+            request.loseConnection()
+            return
+        request.write(refuse(request, error))
         request.finish()
 
     request.notifyFinish().addErrback(left)
     work.addCallbacks(done, failed)
     work.addErrback(lambda failure: log.fault("an answer could not be given", failure))
+
+
+@define(eq=False)
+class _Work(Generic[T]):
+    running: Deferred[T]
+    waiting: list[Deferred[T]] = field(factory=list)
+
+
+class SharedWork(Generic[T]):
+    """Work that several requests ask for at once: it is done once, and given up when the last of them has left."""
+
+    def __init__(self) -> None:
+        self._works: dict[object, _Work[T]] = {}
+
+    def __call__(self, key: object, begin: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Deferred[T]:
+        """
+        The result of the work of that name, begun unless it is under way.
+
+        What it raises is raised to everybody who waits. Cancelling concerns only the one who does it.
+        """
+        work = self._works.get(key)
+        begun = work is None
+        if work is None:
+            work = self._works[key] = _Work(Deferred.fromCoroutine(begin()))
+        mine: Deferred[T] = Deferred(lambda gone: self._left(key, work, gone))
+        work.waiting.append(mine)
+        if begun:
+            work.running.addBoth(lambda result: self._done(key, work, result))
+        return mine
+
+    def _left(self, key: object, work: _Work[T], gone: Deferred[T]) -> None:
+        work.waiting.remove(gone)
+        if not work.waiting:
+            self._forget(key, work)
+            work.running.cancel()
+
+    def _done(self, key: object, work: _Work[T], result: T | Failure) -> None:
+        self._forget(key, work)
+        waiting, work.waiting = work.waiting, []
+        for one in waiting:
+            if isinstance(result, Failure):
+                one.errback(result)
+            else:
+                one.callback(result)
+
+    def _forget(self, key: object, work: _Work[T]) -> None:
+        if self._works.get(key) is work:
+            del self._works[key]

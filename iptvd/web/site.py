@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from iptvd import __version__
 from iptvd.errors import IptvdError
+from iptvd.log import Log
 from iptvd.trust import HostRefused, Trust
-from iptvd.web.request import Refusal, refuse
+from iptvd.web.request import FAULT, AnswerResource, Refusal, refuse
 
 #: Seconds an idle connection is kept; a viewer that is being served is not idle.
 IDLE = 60
+
+
+_log = Log()
 
 
 class Refused(Resource):
@@ -41,7 +48,34 @@ class Root(Resource):
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """Nothing has this name."""
-        return Refused(Refusal(404, "There is nothing at this address."))
+        return nothing()
+
+
+def nothing() -> Refused:
+    """What is at an address where there is nothing."""
+    return Refused(Refusal(404, "There is nothing at this address."))
+
+
+class IptvdRequest(Request):
+    """
+    A request without its body.
+
+    Nothing here takes a body, so one costs us neither memory nor disk, however long it is.
+    """
+
+    def gotLength(self, length: int | None) -> None:
+        """Prepare for no body at all."""
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Drop a part of the body."""
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer a fault of ours with a sentence, and log it without what it was worked on."""
+        _log.fault("a fault of ours", reason)
+        self.write(refuse(self, Refusal(500, FAULT)))
+        self.finish()
+        return reason
 
 
 class IptvdSite(Site):
@@ -49,34 +83,43 @@ class IptvdSite(Site):
     Serves the tree.
 
     :param trust: gives the rules as they are now.
+    :param clock: for the time-outs; without it the global reactor.
     """
 
     displayTracebacks = False
     noisy = False
 
-    def __init__(self, root: IResource, trust: Callable[[], Trust]) -> None:
-        super().__init__(root, timeout=IDLE)
+    def __init__(self, root: IResource, trust: Callable[[], Trust], clock: IReactorTime | None = None) -> None:
+        super().__init__(root, IptvdRequest, timeout=IDLE, reactor=clock)
         self._trust = trust
 
     def log(self, request: HTTPRequest) -> None:
         """Requests are not logged: sessions are, and addresses may hold tokens."""
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        HTTP/1.1 alone, whatever is installed.
+
+        Over HTTP/2 one viewer that stops reading holds up the others of its connection.
+        """
+        return [b"http/1.1"]
+
     def getResourceFor(self, request: Request) -> IResource:
         """Judge who asks, then find what is asked for."""
         request.setHeader("Server", f"iptvd/{__version__}")
+        headers = request.requestHeaders
         peer, local = request.getClientAddress(), request.getHost()
         here = local if isinstance(local, (IPv4Address, IPv6Address)) else None
         try:
             request.caller = self._trust().judge(  # type: ignore[attr-defined]
                 peer.host if isinstance(peer, (IPv4Address, IPv6Address)) else None,
                 request.isSecure(),
-                lambda name: [
-                    raw.decode("latin-1") for raw in request.requestHeaders.getRawHeaders(name.encode(), [])
-                ],
+                lambda name: [raw.decode("latin-1") for raw in headers.getRawHeaders(name.encode(), [])],
                 here.port if here is not None else 0,
                 here.host if here is not None else "",
             )
         except HostRefused as error:
             return Refused(Refusal(421, error.sentence))
         resource: IResource = super().getResourceFor(request)
-        return resource
+        # A mere folder is nothing in itself.
+        return resource if isinstance(resource, (AnswerResource, Refused)) else nothing()

@@ -15,7 +15,11 @@ _TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 
 def limit_unsent(transport: ITCPTransport) -> None:
     """Let a slow viewer cost the kernel no more than a fast one (tcp(7), TCP_NOTSENT_LOWAT)."""
-    handle = getattr(transport, "getHandle", None)
+    inner: object = transport
+    while inner is not None:
+        # TLS lies around the connection; its own handle has no socket.
+        connection, inner = inner, getattr(inner, "transport", None)
+    handle = getattr(connection, "getHandle", None)
     if handle is not None:
         with suppress(OSError, AttributeError):
             handle().setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -23,6 +25,8 @@ from iptvd.web.request import AnswerResource, Refusal, caller_of, header, viewer
 from iptvd.web.sockets import limit_unsent
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
+#: Seconds a viewer has to read what it was given of a stream that broke off.
+LINGER = 30
 
 _NAME = re.compile(r"([0-9]{1,10})(?:\.([A-Za-z0-9]{1,8}))?")
 #: What of a viewer's request for a file or segment concerns the origin.
@@ -41,11 +45,13 @@ class Player:
         self.stall_timeout = stall_timeout
         self.client_timeout = client_timeout
 
-    def play(self, request: Request, session: Session, opened: Opened, endless: bool, ends_session: bool) -> None:
+    def play(
+        self, request: Request, session: Session, opened: Opened, endless: bool, over: Callable[[Outcome, str], object]
+    ) -> None:
         """
         Answer with a source that is open.
 
-        :param ends_session: whether the session is over with this body.
+        :param over: is told how it ended, and why.
         """
         upstream = opened.upstream
         if upstream is None:
@@ -59,11 +65,9 @@ class Player:
         def finished(outcome: Outcome, reason: str) -> None:
             if outcome is Outcome.COMPLETED:
                 request.finish()
-            elif outcome is not Outcome.VIEWER_LEFT and request.channel is not None:
-                # Not finished as if it were whole: the viewer can tell, and may ask for the rest.
-                request.loseConnection()
-            if ends_session:
-                session.end(outcome, reason)
+            elif outcome is not Outcome.VIEWER_LEFT:
+                break_off(request, at_once=outcome is Outcome.VIEWER_TOO_SLOW)
+            over(outcome, reason)
 
         relay = Relay(
             session,
@@ -82,6 +86,23 @@ class Player:
 
         request.notifyFinish().addErrback(left)
         relay.start()
+
+
+def break_off(request: Request, at_once: bool) -> None:
+    """
+    End an answer that is not whole, so that the viewer can tell, and may ask for the rest.
+
+    :param at_once: whether what the viewer has not read yet is thrown away; else it has some time to read it.
+    """
+    channel: HTTPChannel | None = request.channel
+    if channel is None:
+        return
+    if at_once:
+        channel.forceAbortClient()
+    else:
+        request.loseConnection()
+        # The connection is gone once all of it is read, which may be never.
+        channel.setTimeout(LINGER)
 
 
 def respond(request: Request, opened: Opened) -> None:
@@ -202,7 +223,7 @@ class StreamResource(AnswerResource):
             raise LimitError(session.reason or "iptvd is stopping")
         if endless:
             request.setHeader("Cache-Control", "no-store")
-        self._parent.player.play(request, session, opened, endless, ends_session=True)
+        self._parent.player.play(request, session, opened, endless, session.end)
         return None
 
 
@@ -239,10 +260,10 @@ class ContentResource(AnswerResource):
             request.setHeader("Content-Length", str(len(body)))
             return b"" if request.method == b"HEAD" else body
         role = Role.KEY if self._keys else None
-        session, opened, role = await self._hls.content(token, role, ask_of(request), viewer)
+        session, opened, over = await self._hls.content(token, role, ask_of(request), viewer)
         request.setHeader("Cache-Control", "no-store" if self._keys else "private, max-age=300")
         if opened.upstream is None:
             respond(request, opened)
             return b""
-        self._player.play(request, session, opened, endless=False, ends_session=False)
+        self._player.play(request, session, opened, endless=False, over=over)
         return None

@@ -135,12 +135,22 @@ class HttpServer:
     def request(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Response:
-        """Ask for something and read all of the answer; redirects are not followed."""
+        """
+        Ask for something and read all of the answer; redirects are not followed.
+
+        :raises AssertionError: when the answer does not end in time.
+        """
+        end = time.monotonic() + TIMEOUT
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
             connection.request(method, path, body=body, headers=dict(headers or {}))
             response = connection.getresponse()
-            return Response(response.status, _headers(response), response.read())
+            got = bytearray()
+            while piece := response.read1(1 << 20):
+                got += piece
+                if time.monotonic() > end:
+                    raise AssertionError(f"{path} goes on after {TIMEOUT} s and {len(got)} bytes")
+            return Response(response.status, _headers(response), bytes(got))
         finally:
             connection.close()
 

@@ -38,7 +38,7 @@ class Probed:
     """
     What a source is.
 
-    :ivar codecs: of each stream, such as ``h264`` and ``aac``.
+    :ivar codecs: of each picture, then of each sound, such as ``h264`` and ``aac``.
     :ivar size: width and height of the picture, zeros without one.
     :ivar sample_rate: of the sound, 0 without.
     :ivar seconds: how long it says that it is, None when it does not.
@@ -103,7 +103,7 @@ def probe(source: str | bytes) -> Probed:
         pictures, sounds = container.streams.video, container.streams.audio
         return Probed(
             container.format.name,
-            tuple(stream.codec_context.name for stream in container.streams if stream.codec_context is not None),
+            tuple(stream.codec_context.codec.canonical_name for stream in (*pictures, *sounds)),
             (pictures[0].codec_context.width, pictures[0].codec_context.height) if pictures else (0, 0),
             sounds[0].codec_context.sample_rate if sounds else 0,
             container.duration / 1e6 if container.duration else None,

@@ -68,7 +68,7 @@ def test_signals_and_log(tmp_path: Path) -> None:
 def test_early_end(tmp_path: Path) -> None:
     """A program that ends before it said what was waited for fails the test with what it did say."""
     child = ChildProcess([sys.executable, "-c", "print('no'); raise SystemExit(3)"], tmp_path, {}).start()
-    with child, pytest.raises(AssertionError, match="ended with 3 .*\nno"):
+    with child, pytest.raises(AssertionError, match=r"ended with 3 .*\nno"):
         child.wait_for_log("^up$")
 
 

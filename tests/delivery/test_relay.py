@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -11,7 +11,7 @@ from iptvd.delivery.relay import Relay
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.errors import UpstreamError
 from iptvd.model import Channel, ChannelKind, Entry, Outcome, SourceKind
-from iptvd.protocols.upstream import HOLD, Upstream
+from tests.protocols.test_upstream import Tap
 
 ENTRY = Entry("1", "One")
 CHANNEL = Channel(1, 1, "One", "", ChannelKind.LIVE, SourceKind.TS, "ts", "", "", (("p", ENTRY),))
@@ -19,31 +19,6 @@ CHANNEL = Channel(1, 1, "One", "", ChannelKind.LIVE, SourceKind.TS, "ts", "", ""
 
 def session(face: Face = Face.TS) -> Session:
     return Session("s", CHANNEL, Viewer("127.0.0.1"), face, 0.0)
-
-
-class Tap(Upstream):
-    """An upstream that delivers what the test says, and notes what is asked of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.paused = False
-        self.stopped = 0
-
-    def deliver(self, data: bytes) -> None:
-        self._deliver(data)
-
-    def finish(self, error: UpstreamError | None = None) -> None:
-        self._end(error)
-
-    def pauseProducing(self) -> None:
-        self.paused = True
-
-    def resumeProducing(self) -> None:
-        self.paused = False
-
-    def stopProducing(self) -> None:
-        self.stopped += 1
-        self.ended = True
 
 
 @implementer(IConsumer)
@@ -56,8 +31,8 @@ class Glass:
         self.peak = 0
         self.producer: IPushProducer | None = None
 
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
-        self.producer = producer
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        self.producer = IPushProducer(producer)
 
     def unregisterProducer(self) -> None:
         self.producer = None
@@ -73,44 +48,6 @@ class Glass:
         if self.producer is not None:
             self.producer.resumeProducing()
         return drunk
-
-
-class UpstreamTests(SynchronousTestCase):
-    def test_it_holds_until_someone_takes_it(self) -> None:
-        """What comes before there is a viewer is kept, bounded, and delivered first."""
-        tap, glass = Tap(), Glass(10**6)
-        chunk = bytes(HOLD // 2)
-        tap.deliver(chunk)
-        self.assertFalse(tap.paused)
-        tap.deliver(chunk)
-        self.assertTrue(tap.paused)
-        relay = Relay(session(), tap, glass, Clock(), 10, 10, True, lambda outcome, reason: None)
-        relay.start()
-        self.assertEqual(glass.held, chunk * 2)
-        self.assertFalse(tap.paused)
-        relay.stop(Outcome.DRAINED)
-
-    def test_the_first_bytes(self) -> None:
-        """Who looks at the first bytes gets them once there are enough, and they are still delivered."""
-        tap = Tap()
-        first = tap.first_bytes(4)
-        tap.deliver(b"abc")
-        self.assertNoResult(first)
-        tap.deliver(b"de")
-        self.assertEqual(self.successResultOf(first), b"abcde")
-        self.assertEqual(self.successResultOf(tap.first_bytes(1)), b"abcde")
-
-    def test_an_end_before_the_first_bytes(self) -> None:
-        """An upstream that fails before its first byte fails whoever waits for it; a short one gives what it has."""
-        tap = Tap()
-        first = tap.first_bytes(4)
-        tap.finish(UpstreamError(502, "gone"))
-        self.assertEqual(self.failureResultOf(first, UpstreamError).value.status, 502)
-        short = Tap()
-        first = short.first_bytes(4)
-        short.deliver(b"ab")
-        short.finish()
-        self.assertEqual(self.successResultOf(first), b"ab")
 
 
 class RelayTests(SynchronousTestCase):
@@ -233,3 +170,24 @@ class RelayTests(SynchronousTestCase):
         relay.stop(Outcome.DRAINED)
         self.assert_ended(Outcome.ENDED_BY_OPERATOR)
         self.assertEqual(self.glass.held, b"")
+
+    def test_more_than_the_viewer_takes_at_once(self) -> None:
+        """When what came before the viewer was there is already too much for it, the origin stays stopped."""
+        self.tap.deliver(bytes(65536))
+        self.glass.high_water = 1000
+        relay = self.relay()
+        self.assertTrue(self.tap.paused)
+        self.glass.drink()
+        self.assertFalse(self.tap.paused)
+        relay.stop(Outcome.DRAINED)
+
+    def test_a_short_patience_with_viewers(self) -> None:
+        """A viewer that may pause for less time than an origin is let go when its own time is over."""
+        Relay(self.session, self.tap, self.glass, self.clock, 60, 5, True, lambda *end: self.ends.append(end)).start()
+        self.clock.pump([1] * 4)
+        self.glass.high_water = 0
+        self.tap.deliver(b"x")
+        self.clock.pump([1] * 4)
+        self.assertEqual(self.ends, [])
+        self.clock.pump([1] * 7)
+        self.assert_ended(Outcome.VIEWER_TOO_SLOW)

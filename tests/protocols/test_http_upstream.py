@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.errors import UpstreamError
 from iptvd.model import Headers
 from iptvd.protocols.http1 import Target
-from iptvd.protocols.http_upstream import HTTPUpstream, Timeouts, open_http
+from iptvd.protocols.http_upstream import HTTPUpstream, Timeouts, headers_for, open_http
+from tests.protocols.test_upstream import Gathered
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n"
 
@@ -59,20 +60,6 @@ class Endpoint:
         return self._network.connect(self._target, factory)
 
 
-class Gathered:
-    """A receiver that keeps everything."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ends: list[UpstreamError | None] = []
-
-    def data_received(self, data: bytes | memoryview) -> None:
-        self.data += data
-
-    def body_ended(self, error: UpstreamError | None) -> None:
-        self.ends.append(error)
-
-
 class HTTPUpstreamTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -93,7 +80,7 @@ class HTTPUpstreamTests(SynchronousTestCase):
         self.network.connections[number][1].dataReceived(data)
 
     def sent(self, number: int = -1) -> bytes:
-        return self.network.connections[number][2].value()
+        return bytes(self.network.connections[number][2].value())
 
     def hang_up(self, reason: Exception | None = None) -> None:
         self.network.connections[-1][1].connectionLost(Failure(reason or ConnectionDone()))
@@ -214,6 +201,21 @@ class HTTPUpstreamTests(SynchronousTestCase):
         self.assertIn("Referer", head)
         self.assertNotIn("Authorization", head)
         self.assertNotIn("Cookie", head)
+
+    def test_credentials_at_home(self) -> None:
+        """Credentials of the URL are used again after a redirect on the same origin that does not repeat them."""
+        self.open("http://bob:x@origin.test/")
+        self.answer(b"HTTP/1.1 302 Found\r\nLocation: http://origin.test/other\r\n\r\n")
+        self.assertIn(b"Authorization: Basic Ym9iOng=\r\n", self.sent())
+        self.answer(b"HTTP/1.1 302 Found\r\nLocation: http://origin.test:81/\r\n\r\n")
+        self.assertNotIn(b"Authorization", self.sent())
+
+    def test_headers_by_origin(self) -> None:
+        """Of a source's headers its credentials are for its own origin, the others for all."""
+        headers = (("COOKIE", "a"), ("Referer", "b"), ("authorization", "c"))
+        self.assertEqual(headers_for("http://origin.test/a", headers, "http://origin.test/b"), headers)
+        for other in ("https://origin.test/a", "http://origin.test:81/a", "http://cdn.origin.test/a"):
+            self.assertEqual(headers_for(other, headers, "http://origin.test/b"), (("Referer", "b"),))
 
     def test_too_many_redirects(self) -> None:
         """A circle of redirects ends."""

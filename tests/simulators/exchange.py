@@ -197,7 +197,7 @@ def _head(request: Request, reply: Reply, knobs: Knobs, framing: str) -> bytes:
     if framing == "close" or not request.keep:
         lines.append("Connection: close")
     for start in range(0, knobs.size("oversize_head") or 0, 1000):
-        lines.append(f"X-Filler-{start}: " + "f" * 980)
+        lines.append(f"X-Filler-{start}: " + "f" * 1000)
     return "".join(line + "\r\n" for line in lines).encode("latin-1")
 
 

@@ -163,6 +163,10 @@ class HlsLive:
         data = _live_file(chosen, name, last, 2 * window)
         return serve(request, knobs, data) if data else text_reply(404, "no such file")
 
+    def reset(self) -> None:
+        """Let the playlists that are stuck move on."""
+        self._stuck.clear()
+
     def _playlist_reply(self, text: str, knobs: Knobs) -> Reply:
         headers = (("Content-Type", "application/vnd.apple.mpegurl"), ("Cache-Control", "no-cache"))
         return Reply(200, headers, dressed(text, knobs))

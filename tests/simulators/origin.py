@@ -49,13 +49,14 @@ class Origin:
 
         self.factory = OriginFactory(clock, self.answer)
         self._controlled = ControlledKnobs()
+        self._hls_live = HlsLive(media, now)
         self._tallies: dict[str, Tally] = {}
         self._faces: dict[str, Callable[[Request, Knobs], Reply]] = {
             "live": Live(media, now).answer,
             "radio": Radio(media).answer,
             "vod": Vod(media).answer,
             "hls": HlsFiles(media).answer,
-            "hls-live": HlsLive(media, now).answer,
+            "hls-live": self._hls_live.answer,
             "lists": Lists().answer,
         }
 
@@ -79,6 +80,7 @@ class Origin:
             return text_reply(405, "POST it")
         if request.path == "/reset":
             self._controlled.clear()
+            self._hls_live.reset()
             self._tallies.clear()
         else:
             self._controlled.update(json.loads(request.body))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from attrs import Factory, define, field
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 Row = dict[str, object]
 
@@ -26,7 +26,7 @@ class User:
     status: str = "Active"
     auth: int = 1
     expires: object = "4102444800"
-    active: list[IRequest] = field(factory=list, repr=False)
+    active: list[Request] = field(factory=list, repr=False)
 
 
 class Shape(Enum):

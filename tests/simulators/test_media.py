@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from itertools import pairwise
 
 import av
 import pytest
@@ -64,14 +65,14 @@ def test_rounds_follow_each_other(media: Media, name: str) -> None:
     looped = LoopedTs(media.read(name), SECONDS)
     assert looped.round(0) == media.read(name)
     data = b"".join(looped.round(number) for number in range(3))
-    with av.open(BytesIO(data)) as container:
+    with av.open(BytesIO(data), "r") as container:
         stamps: dict[int, list[int]] = {}
         for packet in container.demux():
             assert not packet.is_corrupt
             if packet.dts is not None:
                 stamps.setdefault(packet.stream.id, []).append(packet.dts)
     for times in stamps.values():
-        steps = {after - before for before, after in zip(times, times[1:], strict=False)}
+        steps = {after - before for before, after in pairwise(times)}
         assert len(steps) == 1
 
 
@@ -84,7 +85,7 @@ def test_rounds_wrap_the_clock(media: Media) -> None:
 
 
 def test_pace(media: Media) -> None:
-    """A paced stream is due when its own clock says so, whole packets at a time, and stuffing brings it up to its rate."""
+    """A paced stream is due when its own clock says so, in whole packets, and stuffing brings it up to a rate."""
     looped = LoopedTs(media.read("film.ts"), SECONDS)
     due, size = 0.0, 0
     for due, packets in looped.play(25.0, 0.0, 2.0, 4.0):

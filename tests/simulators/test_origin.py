@@ -208,7 +208,7 @@ def test_other_content(origin: OriginProcess) -> None:
 )
 def test_cut(origin: OriginProcess, knob: str, ending: str) -> None:
     """A body can be cut at a byte: by an end, by a reset after the client has it all, by silence."""
-    answer = origin.raw_get(f"{FILM}?rate=0&{knob}=700001", 10_000_000, silence=0.3)
+    answer = origin.raw_get(f"{FILM}?rate=0&{knob}=700001", 10_000_000, silence=1.0)
     body = answer.data.partition(b"\r\n\r\n")[2]
     assert (len(body), answer.ending) == (700_001, ending)
     wait_for(lambda: origin.counts(FILM).open == 0)
@@ -235,7 +235,7 @@ def test_no_answer(origin: OriginProcess) -> None:
     """A request can be left without an answer for ever, for a while, or be answered with a reset."""
     assert origin.raw_get(FILM + "?never=1", silence=0.2).data == b""
     assert origin.raw_get(FILM + "?drop=1").ending == "reset"
-    assert origin.raw_get(FILM + "?head_delay=0.4", silence=0.1).data == b""
+    assert origin.raw_get(FILM + "?head_delay=60", silence=0.1).data == b""
     assert origin.raw_get("/lists/basic.m3u?head_delay=0.4").data.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
@@ -255,9 +255,11 @@ def test_heads(origin: OriginProcess) -> None:
 
 def test_drip(origin: OriginProcess) -> None:
     """A body can come in drops."""
-    answer = origin.raw_get("/lists/basic.m3u?drip=10", 1 << 20, silence=0.05)
-    assert answer.ending == "silent"
-    assert 0 < len(answer.data.partition(b"\r\n\r\n")[2]) <= 20
+    whole = len(origin.get("/lists/basic.m3u").body)
+    with origin.open_stream("/lists/basic.m3u?drip=1") as stream:
+        assert stream.headers["content-length"] == str(whole)
+        assert stream.read(2) == b"#E"
+        assert origin.counts("/lists/basic.m3u").accepted < 2 * whole
 
 
 def test_redirects(origin: OriginProcess) -> None:
@@ -273,8 +275,8 @@ def test_redirects(origin: OriginProcess) -> None:
     assert location("loop") == "/live/film.ts?redirect=loop"
     assert location("none") is None
     assert location("/live/other.ts") == "/live/other.ts"
-    origin.control(FILM, redirect="credentials", auth="bob:s3cret")
-    assert judge(origin.at(FILM, start=0, rate=8), 2).status == 0
+    origin.control(FILM, redirect="credentials", auth="bob:s3cret", start=0, rate=8)
+    assert judge(origin.at(FILM), 2).good
 
 
 def test_admission(origin: OriginProcess) -> None:
@@ -337,7 +339,6 @@ def test_bad_requests(origin: OriginProcess) -> None:
         origin.at(FILM, statsu=500)
     assert origin.get(FILM + "?rate=fast").status == 400
     assert origin.get("/nowhere").status == 404
-    assert origin.get("/live/film.ts/../control").status in (404, 405)
     assert json.loads(origin.get("/stats").body)["connections"]["open"] == 1
 
 

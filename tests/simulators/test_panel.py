@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
-import treq
 from treq.client import HTTPClient
-from treq.testing import RequestTraversalAgent
+from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
-from twisted.internet.tcp import Port
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, readBody
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
@@ -37,6 +40,14 @@ class Endless(Resource):
         return NOT_DONE_YET
 
 
+class Leaving(Protocol):
+    """A viewer that leaves with the first bytes."""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+
 class PanelTests(SynchronousTestCase):
     """In memory."""
 
@@ -45,14 +56,16 @@ class PanelTests(SynchronousTestCase):
         self.panel.category("live", 1, "News")
         self.panel.add_live(51, "One")
         self.panel.add_series(7, "Show", [episode(71, 1, 1, "A"), episode(81, 2, 1, "B")])
-        self.client = HTTPClient(RequestTraversalAgent(self.panel.resource()))
+        self.client: Any = StubTreq(self.panel.resource())
 
     def got(self, path: str, method: str = "GET", data: dict[str, str] | None = None) -> tuple[int, bytes]:
         """Status and body for a request."""
-        response = self.successResultOf(
-            self.client.request(method, f"http://panel.test/{path}", data=data, allow_redirects=False)
-        )
-        return response.code, self.successResultOf(treq.content(response))
+        work = self.client.request(method, f"http://panel.test/{path}", data=data, allow_redirects=False)
+        self.client.flush()
+        response = self.successResultOf(work)
+        content = self.client.content(response)
+        self.client.flush()
+        return response.code, self.successResultOf(content)
 
     def json(self, path: str) -> object:
         """The answer to an API call."""
@@ -120,17 +133,14 @@ class PanelTests(SynchronousTestCase):
         self.assertEqual(self.got("get.php?username=user&password=x")[0], 403)
 
     def test_streams(self) -> None:
-        """Files and resources are served to who has an account, HLS through a redirect."""
-        film = Path(self.mktemp())
-        film.write_bytes(b"film")
+        """Streams are served to who has an account, HLS through a redirect."""
         folder = Resource()
         folder.putChild(b"index.m3u8", Data(b"#EXTM3U", "application/vnd.apple.mpegurl"))
         self.panel.live = {51: Data(b"live", "video/mp2t")}
-        self.panel.movie, self.panel.series = {61: film}, {71: film}
+        self.panel.series = {71: Data(b"episode", "video/x-matroska")}
         self.panel.hls = {51: folder}
         self.assertEqual(self.got("live/user/pass/51.ts"), (200, b"live"))
-        self.assertEqual(self.got("movie/user/pass/61.mp4"), (200, b"film"))
-        self.assertEqual(self.got("series/user/pass/71.mkv"), (200, b"film"))
+        self.assertEqual(self.got("series/user/pass/71.mkv"), (200, b"episode"))
         self.assertEqual(self.got("live/user/pass/51.m3u8")[0], 302)
         self.assertEqual(self.got("hls/user/pass/51/index.m3u8"), (200, b"#EXTM3U"))
         for path, status in (
@@ -151,12 +161,22 @@ def panel() -> Iterator[tuple[Panel, str]]:
     """A panel on loopback, and its address."""
     panel = Panel(users=[User("user", "pass", max_connections=1)], live={51: Endless(), 52: Endless()})
     site = Site(panel.resource())
-    port: Port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
-    yield panel, f"http://127.0.0.1:{port.getHost().port}"
+    port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[arg-type]
+    address = port.getHost()
+    assert isinstance(address, IPv4Address)
+    yield panel, f"http://127.0.0.1:{address.port}"
     pytest_twisted.blockon(port.stopListening())
 
 
-@pytest_twisted.ensureDeferred
+async def leave(response: IResponse, user: User) -> None:
+    """Leave in the middle of a stream, and wait until the panel has seen it."""
+    seen: Deferred[None] = Deferred()
+    user.active[0].notifyFinish().addBoth(lambda result: seen.callback(None))
+    response.deliverBody(Leaving())
+    await seen
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_connections(panel: tuple[Panel, str]) -> None:
     """As many streams as the account has connections are served, and one that ends makes room for another."""
     simulated, base = panel
@@ -164,21 +184,25 @@ async def test_connections(panel: tuple[Panel, str]) -> None:
     agent = Agent(reactor)
     first = await agent.request(b"GET", f"{base}/live/user/pass/51.ts".encode())
     assert first.code == 200
-    second = await agent.request(b"GET", f"{base}/live/user/pass/52.ts".encode())
-    assert second.code == simulated.refusal
-    await readBody(second)
-    ended: Deferred[object] = Deferred()
-    user.active[0].notifyFinish().addBoth(ended.callback)
-    body = readBody(first)
-    body.addErrback(lambda failure: None)
-    body.cancel()
-    await ended
+    refused = await agent.request(b"GET", f"{base}/live/user/pass/52.ts".encode())
+    assert refused.code == simulated.refusal
+    refused.deliverBody(Leaving())
+    await leave(first, user)
     assert user.active == []
     third = await agent.request(b"GET", f"{base}/live/user/pass/52.ts".encode())
     assert third.code == 200
-    ended = Deferred()
-    user.active[0].notifyFinish().addBoth(ended.callback)
-    body = readBody(third)
-    body.addErrback(lambda failure: None)
-    body.cancel()
-    await ended
+    await leave(third, user)
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_files(panel: tuple[Panel, str], tmp_path: Path) -> None:
+    """A film is served out of a file, parts of it too."""
+    simulated, base = panel
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"0123456789")
+    simulated.movie = {61: film}
+    agent = Agent(reactor)
+    whole = await agent.request(b"GET", f"{base}/movie/user/pass/61.mp4".encode())
+    assert (whole.code, await readBody(whole)) == (200, b"0123456789")
+    part = await agent.request(b"GET", f"{base}/movie/user/pass/61.mp4".encode(), Headers({"Range": ["bytes=2-4"]}))
+    assert (part.code, await readBody(part)) == (206, b"234")

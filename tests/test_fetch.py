@@ -1,0 +1,182 @@
+"""Our own requests: whole, bounded, with redirects and credentials as they should be; in memory and on loopback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import pytest_twisted
+from treq.testing import RequestTraversalAgent
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import HTTPConnectionPool, ResponseNeverReceived
+from twisted.web.iweb import IAgent
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from iptvd.errors import ProviderError
+from iptvd.fetch import MAX_REDIRECTS, Fetcher
+from iptvd.model import Fetched, Headers, ProviderState
+from tests.daemon.client import wait_for
+from tests.daemon.harness import free_port
+from tests.simulators.running import OriginProcess
+
+
+class Page(Resource):
+    """Says what it was asked with; other paths do other things."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Request] = []
+
+    def render(self, request: Request) -> bytes | int:
+        self.asked.append(request)
+        match request.path:
+            case b"/loop":
+                request.redirect(b"/loop")
+            case b"/elsewhere":
+                request.redirect(b"http://other.test/page")
+            case b"/file":
+                request.redirect(b"file:///etc/passwd")
+            case b"/silent":
+                return NOT_DONE_YET
+            case b"/missing":
+                request.setResponseCode(404)
+        request.setHeader("X-Name", "one")
+        return b"<" + request.path + b">"
+
+
+@implementer(IAgent)
+class Refusing:
+    """An agent that cannot connect."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:
+        return fail(self._error)
+
+
+class FetcherTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.page = Page()
+        self.agent = RequestTraversalAgent(self.page)
+        self.verified: list[bool] = []
+        self.fetcher = Fetcher(self.clock, self._agent_for, "iptvd/test")
+
+    def _agent_for(self, verify: bool) -> IAgent:
+        self.verified.append(verify)
+        agent: IAgent = self.agent
+        return agent
+
+    def get(self, url: str, **options: Any) -> Deferred[Fetched]:
+        work = Deferred.fromCoroutine(self.fetcher.get(url, **options))
+        self.agent.flush()
+        return work
+
+    def fails(self, work: Deferred[Fetched], state: ProviderState, words: str) -> None:
+        error = self.failureResultOf(work, ProviderError).value
+        self.assertIs(error.state, state)
+        self.assertIn(words, error.sentence)
+        self.assertNotIn("panel.test", error.sentence)
+
+    def test_a_page(self) -> None:
+        """A page comes whole, with its status, its headers in lower case and its final address."""
+        for path, status in (("page", 200), ("missing", 404)):
+            fetched = self.successResultOf(self.get(f"http://panel.test/{path}"))
+            self.assertEqual((fetched.status, fetched.body), (status, f"</{path}>".encode()))
+            self.assertEqual((fetched.headers["x-name"], fetched.url), ("one", f"http://panel.test/{path}"))
+
+    def test_headers(self) -> None:
+        """Our name is sent unless another one is given, and credentials of the URL become a header."""
+        cases: tuple[tuple[Headers, str], ...] = (((), "iptvd/test"), ((("user-agent", "VLC"),), "VLC"))
+        for headers, agent in cases:
+            self.successResultOf(self.get("http://bob:s%20x@panel.test/page#part", headers=headers))
+            request = self.page.asked[-1]
+            self.assertEqual(request.requestHeaders.getRawHeaders("User-Agent"), [agent])
+            self.assertEqual(request.getHeader("Authorization"), "Basic Ym9iOnMgeA==")
+            self.assertEqual((request.getHeader("Host"), request.uri), ("panel.test", b"/page"))
+        self.successResultOf(self.get("http://bob:x@panel.test/page", headers=(("Authorization", "Bearer t"),)))
+        self.assertEqual(self.page.asked[-1].getHeader("Authorization"), "Bearer t")
+
+    def test_redirects(self) -> None:
+        """Redirects are followed to other hosts, without the credentials, but not in circles and not to files."""
+        fetched = self.successResultOf(self.get("http://bob:x@panel.test/elsewhere"))
+        self.assertEqual(fetched.url, "http://other.test/page")
+        self.assertIsNone(self.page.asked[-1].getHeader("Authorization"))
+        self.page.asked.clear()
+        self.fails(self.get("http://panel.test/loop"), ProviderState.UNREACHABLE, "redirects more than")
+        self.assertEqual(len(self.page.asked), MAX_REDIRECTS + 1)
+        self.fails(self.get("http://panel.test/file"), ProviderState.UNREACHABLE, "")
+
+    def test_too_long(self) -> None:
+        """A page that is longer than wanted is given up."""
+        self.successResultOf(self.get("http://panel.test/page", limit=7))
+        work = self.get("http://panel.test/page", limit=6)
+        self.fails(work, ProviderState.NOT_UNDERSTOOD, "longer than")
+
+    def test_too_slow(self) -> None:
+        """A page that does not come in time is given up."""
+        work = self.get("http://panel.test/silent", timeout=5)
+        self.clock.advance(5)
+        self.fails(work, ProviderState.UNREACHABLE, "no whole answer within 5 s")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_is_no_address(self) -> None:
+        """Anything but http and https is not asked for."""
+        for url in ("ftp://panel.test/", "file:///etc/passwd", "panel.test", "http:///x", ""):
+            self.fails(self.get(url), ProviderState.UNCONFIGURED, "not an http or https URL")
+
+    def test_no_connection(self) -> None:
+        """Each way of not getting an answer has its sentence."""
+        for error, words in (
+            (DNSLookupError("panel.test"), "not known to DNS"),
+            (ConnectionRefusedError("panel.test"), "refuses"),
+            (ConnectTimeout("panel.test"), "cannot be reached"),
+            (ResponseNeverReceived([Failure(ConnectionRefusedError("panel.test"))]), "refuses"),
+            (ValueError("panel.test"), "failed (ValueError)"),
+        ):
+            agent = Refusing(error)
+            fetcher = Fetcher(self.clock, lambda verify, agent=agent: agent, "x")  # type: ignore[misc]
+            work = Deferred.fromCoroutine(fetcher.get("http://panel.test/"))
+            self.fails(work, ProviderState.UNREACHABLE, words)
+
+    def test_certificates(self) -> None:
+        """There is one way to ask with certificates verified and one without."""
+        self.assertEqual(sorted(self.verified), [False, True])
+
+
+@pytest.fixture
+def pool() -> HTTPConnectionPool:
+    """Connections that are not kept."""
+    return HTTPConnectionPool(reactor, persistent=False)
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_over_the_network(origin: OriginProcess, pool: HTTPConnectionPool) -> None:
+    """Over the network pages come whole, packed or not; an endless one is given up and left."""
+    fetcher = Fetcher.over_network(reactor, "iptvd/test", 5.0, pool)
+    plain = await fetcher.get(origin.at("/lists/basic.m3u"))
+    packed = await fetcher.get(origin.at("/lists/basic.m3u", gzip=1))
+    assert plain.body.startswith(b"#EXTM3U")
+    assert packed.body == plain.body
+    with pytest.raises(ProviderError, match="longer than"):
+        await fetcher.get(origin.at("/lists/endless.m3u"), limit=100_000)
+    with pytest.raises(ProviderError, match="cut short"):
+        await fetcher.get(origin.at("/lists/basic.m3u", die_after=10))
+    with pytest.raises(ProviderError, match="refuses"):
+        await fetcher.get(f"http://127.0.0.1:{free_port()}/")
+    with pytest.raises(ProviderError, match="no whole answer"):
+        await fetcher.get(origin.at("/lists/basic.m3u", drip=10), timeout=0.3)
+    wait = origin.open_requests
+    assert await deferToThread(lambda: wait_for(lambda: wait() == 0))

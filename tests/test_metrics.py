@@ -1,0 +1,99 @@
+"""What is counted, in the format that Prometheus reads."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from iptvd import __version__
+from iptvd.delivery.session import Face, Session, Viewer
+from iptvd.metrics import CONTENT_TYPE, Metrics
+from iptvd.model import Channel, ChannelKind, Entry, Outcome, ProviderState, SourceKind
+from iptvd.refresh import ProviderStatus
+
+CHANNEL = Channel(7, 1, "One", "", ChannelKind.LIVE, SourceKind.TS, "ts", "", "", (("home", Entry("k", "One")),))
+
+Labels = frozenset[tuple[str, str]]
+
+
+class MetricsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.statuses: list[ProviderStatus] = []
+        self.metrics = Metrics(lambda: self.statuses)
+
+    def samples(self) -> dict[tuple[str, Labels], float]:
+        """Every sample that a Prometheus would take, by name and labels."""
+        families = text_string_to_metric_families(self.metrics.text().decode())
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.samples()[name, frozenset(labels.items())]
+
+    def session(self, face: Face = Face.TS, sent: int = 0) -> Session:
+        session = Session("id", CHANNEL, Viewer("127.0.0.1"), face, 0.0)
+        session.bytes_sent = sent
+        self.metrics.session_started(session)
+        session.at_end(self.metrics.session_ended)
+        return session
+
+    def test_what_runs(self) -> None:
+        """The version is told, and that there is nothing to tell yet."""
+        self.assertEqual(self.value("iptvd_info", version=__version__), 1)
+        self.assertEqual(self.value("iptvd_channels"), 0)
+        self.assertEqual({self.value("iptvd_session_outcomes_total", outcome=each.value) for each in Outcome}, {0})
+        self.assertIn("version=0.0.4", CONTENT_TYPE)
+
+    def test_sessions(self) -> None:
+        """Sessions are counted by face when they begin and by outcome when they end, with what they carried."""
+        ended, _ = self.session(sent=1000), self.session()
+        self.session(Face.HLS, 5).end(Outcome.COMPLETED)
+        ended.end(Outcome.VIEWER_LEFT)
+        self.metrics.session_refused(CHANNEL, "too many")
+        self.assertEqual(self.value("iptvd_sessions_active", face="ts"), 1)
+        self.assertEqual(self.value("iptvd_sessions_active", face="hls"), 0)
+        self.assertEqual(self.value("iptvd_sessions_started_total", face="ts"), 2)
+        self.assertEqual(self.value("iptvd_sent_bytes_total", face="ts"), 1000)
+        self.assertEqual(self.value("iptvd_sent_bytes_total", face="hls"), 5)
+        for outcome, count in ((Outcome.VIEWER_LEFT, 1), (Outcome.COMPLETED, 1), (Outcome.REFUSED, 1)):
+            self.assertEqual(self.value("iptvd_session_outcomes_total", outcome=outcome.value), count)
+
+    def test_origins(self) -> None:
+        """Requests to origins are counted, those that failed by what the viewer got."""
+        self.metrics.upstream_opened()
+        self.metrics.upstream_opened()
+        self.metrics.upstream_failed(504)
+        self.assertEqual(self.value("iptvd_upstreams_opened_total"), 2)
+        self.assertEqual(self.value("iptvd_upstream_failures_total", status="504"), 1)
+
+    def test_providers(self) -> None:
+        """Each provider is in one state, and there is no trace of one that is gone."""
+        home = ProviderStatus("home", "m3u", ProviderState.STALE, entries=3, last_good=1700.0)
+        self.statuses += [home, ProviderStatus("other", "demo")]
+        states = {
+            each: self.value("iptvd_provider_state", provider="home", state=each.value) for each in ProviderState
+        }
+        self.assertEqual([each for each, value in states.items() if value], [ProviderState.STALE])
+        self.assertEqual(self.value("iptvd_provider_entries", provider="home"), 3)
+        self.assertEqual(self.value("iptvd_provider_last_good_timestamp_seconds", provider="home"), 1700.0)
+        self.assertNotIn('last_good_timestamp_seconds{provider="other"}', self.metrics.text().decode())
+        self.metrics.refreshed("home", ProviderState.OK)
+        self.assertEqual(self.value("iptvd_refreshes_total", provider="home", state="ok"), 1)
+        self.statuses.remove(home)
+        self.assertNotIn(("iptvd_provider_entries", frozenset({("provider", "home")})), self.samples())
+
+    def test_loop_lag(self) -> None:
+        """How late the reactor is goes into buckets, one of which ends at the 20 ms it may be late."""
+        for seconds in (0.0, 0.015, 0.3):
+            self.metrics.loop_lag(seconds)
+        self.assertEqual(self.value("iptvd_loop_lag_seconds_count"), 3)
+        self.assertEqual(self.value("iptvd_loop_lag_seconds_bucket", le="0.02"), 2)
+
+    def test_two_daemons(self) -> None:
+        """Two daemons in one process count apart."""
+        other = Metrics(lambda: ())
+        other.upstream_opened()
+        self.assertEqual(self.value("iptvd_upstreams_opened_total"), 0)

@@ -1,0 +1,297 @@
+"""How we are, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from iptvd import __version__
+from iptvd.delivery.session import Face
+from iptvd.errors import LimitError
+from iptvd.lineup import Lineup
+from iptvd.model import Account, Outcome, ProviderState
+from iptvd.refresh import ProviderStatus
+from iptvd.web.health import judge
+from tests.web.building import HOME, STRANGER, UPSTREAM, Answer, Tree, entries, lineup_of
+
+OK = ProviderStatus("a", "m3u", ProviderState.OK)
+LOADING = ProviderStatus("b", "m3u")
+DOWN = ProviderStatus("c", "m3u", ProviderState.UNREACHABLE, "it does not answer")
+STALE = ProviderStatus("d", "m3u", ProviderState.STALE)
+
+
+class JudgeTests(SynchronousTestCase):
+    def test_each_state(self) -> None:
+        """A provider is well when it is fetched or being fetched for the first time; else there is a reason."""
+        for state in ProviderState:
+            verdict, reasons = judge([ProviderStatus("p", "m3u", state, "because")], 1)
+            if state in (ProviderState.OK, ProviderState.LOADING):
+                self.assertEqual((verdict, reasons), ("healthy", {}))
+            else:
+                self.assertEqual((verdict, reasons), ("degraded", {"p": f"{state.value}: because"}))
+
+    def test_the_verdict(self) -> None:
+        """Some provider unwell is degraded; nothing to watch and nothing on its way is failing."""
+        for statuses, channels, verdict, unwell in (
+            ([OK], 5, "healthy", ""),
+            ([LOADING], 0, "healthy", ""),
+            ([OK, DOWN], 5, "degraded", "c"),
+            ([DOWN], 5, "degraded", "c"),
+            ([DOWN, STALE], 5, "degraded", "cd"),
+            ([DOWN, LOADING], 0, "degraded", "c"),
+            ([DOWN], 0, "failing", "c"),
+            ([DOWN, OK], 0, "failing", "c"),
+            ([], 0, "healthy", ""),
+        ):
+            found, reasons = judge(iter(statuses), channels)
+            self.assertEqual((found, "".join(reasons)), (verdict, unwell))
+        self.assertEqual(judge([STALE], 1)[1], {"d": "stale"})
+
+
+class HealthTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.tree = Tree(lineup_of(*entries(4)))
+
+    def facts(self, path: str = "/health", status: int = 200) -> dict[str, Any]:
+        answer = self.tree.ask(path)
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (status, "application/json"))
+        self.assertEqual(answer.headers["Cache-Control"], "no-store")
+        facts: dict[str, Any] = json.loads(answer.plain)
+        return facts
+
+    def test_everything_is_told(self) -> None:
+        """All that dashboards read is there: the verdict, the counts, the use, the time, the version, the lag."""
+        one, two, *_ = self.tree.shown.lineup.channels
+        self.tree.watch(one)
+        self.tree.watch(one)
+        self.tree.clock.advance(12.34)
+        self.assertEqual(
+            self.facts(),
+            {
+                "status": "healthy",
+                "reasons": {},
+                "channels_count": 4,
+                "active_channels": 1,
+                "total_active_streams": 2,
+                "max_concurrent_streams": 5,
+                "stream_utilization": "40.0%",
+                "uptime_seconds": 12.3,
+                "version": __version__,
+                "loop_lag_seconds": {"last": 0.0, "p99": 0.0, "worst": 0.0},
+            },
+        )
+        self.tree.watch(two)
+        facts = self.facts()
+        self.assertEqual((facts["active_channels"], facts["stream_utilization"]), (2, "60.0%"))
+
+    def test_without_a_limit(self) -> None:
+        """Where there is no limit nothing of it is in use."""
+        self.tree = Tree(max_streams=0)
+        self.tree.watch(self.tree.shown.lineup.channels[0])
+        facts = self.facts()
+        self.assertEqual((facts["max_concurrent_streams"], facts["stream_utilization"]), (0, "0.0%"))
+
+    def test_degraded(self) -> None:
+        """While one provider is unwell we still answer 200, and say which and why."""
+        self.tree.shown.statuses = [OK, DOWN]
+        facts = self.facts()
+        self.assertEqual((facts["status"], facts["reasons"]), ("degraded", {"c": "unreachable: it does not answer"}))
+
+    def test_failing(self) -> None:
+        """With nothing to watch the status is 503, for those who only look at that."""
+        self.tree.shown.statuses = [DOWN]
+        self.tree.shown.lineup = Lineup()
+        self.assertEqual(self.facts(status=503)["status"], "failing")
+        self.assertEqual(self.facts("/health/detailed", 503)["status"], "failing")
+        self.assertEqual(self.tree.ask("/health", method="HEAD").status, 503)
+
+    def test_the_lag(self) -> None:
+        """How late the reactor is, is told in seconds."""
+        self.tree.lag.startService()
+        self.addCleanup(self.tree.lag.stopService)
+        self.tree.clock.advance(0.25)
+        self.tree.clock.advance(0.35)
+        self.assertEqual(self.facts()["loop_lag_seconds"], {"last": 0.1, "p99": 0.1, "worst": 0.1})
+
+    def test_details(self) -> None:
+        """The details have every provider with its account, and who watches what."""
+        self.tree.shown.statuses = [
+            ProviderStatus(
+                "club",
+                "xtream",
+                ProviderState.AUTH_FAILED,
+                "the account has expired",
+                entries=4,
+                last_good=100.0,
+                next_refresh=200.0,
+                failures=3,
+                skipped={"no name": 2},
+                account=Account("Expired", 2, 1, 99.5, True),
+            )
+        ]
+        self.tree.notices.append("WORKERS has no effect")
+        channel = self.tree.shown.lineup.channels[0]
+        session = self.tree.watch(channel, Face.HLS, "Kodi")
+        session.bytes_sent = 1234
+        self.tree.clock.advance(7)
+        facts = self.facts("/health/detailed")
+        self.assertEqual({**facts, **self.facts()}, facts)
+        self.assertEqual(facts["notices"], ["WORKERS has no effect"])
+        self.assertEqual(
+            facts["providers"],
+            [
+                {
+                    "name": "club",
+                    "kind": "xtream",
+                    "state": "auth_failed",
+                    "sentence": "the account has expired",
+                    "entries": 4,
+                    "last_good": 100.0,
+                    "next_refresh": 200.0,
+                    "failures": 3,
+                    "skipped": {"no name": 2},
+                    "account": {
+                        "status": "Expired",
+                        "max_connections": 2,
+                        "active_connections": 1,
+                        "expires": 99.5,
+                        "trial": True,
+                    },
+                }
+            ],
+        )
+        self.assertEqual(
+            facts["sessions"],
+            [
+                {
+                    "id": session.id,
+                    "channel_id": channel.id,
+                    "channel": "Channel 1",
+                    "face": "hls",
+                    "address": HOME,
+                    "user_agent": "Kodi",
+                    "seconds": 7.0,
+                    "bytes": 1234,
+                }
+            ],
+        )
+        session.end(Outcome.VIEWER_LEFT)
+        self.assertEqual(self.facts("/health/detailed")["sessions"], [])
+
+    def test_strangers(self) -> None:
+        """Strangers learn how we are, and not who watches what."""
+        self.tree.watch(self.tree.shown.lineup.channels[0])
+        answer = self.tree.ask("/health", peer=STRANGER)
+        self.assertEqual(answer.status, 200)
+        for word in (HOME, "VLC", "Channel 1"):
+            self.assertNotIn(word, answer.text)
+        self.assertEqual(self.tree.ask("/health/detailed", peer=STRANGER).status, 403)
+        self.assertEqual(self.tree.ask("/metrics", peer=STRANGER).status, 403)
+
+    def test_no_secrets(self) -> None:
+        """Not even a careless plugin's sentence lets out an address with its password."""
+        careless = f"http://user:secret@{UPSTREAM}/get.php?password=secret does not answer"
+        self.tree.shown.statuses = [
+            ProviderStatus("p", "m3u", ProviderState.UNREACHABLE, careless, skipped={f"not rtmp://{UPSTREAM}/a": 1})
+        ]
+        self.tree.watch(self.tree.shown.lineup.channels[0])
+        for path in ("/health", "/health/detailed", "/metrics"):
+            text = self.tree.ask(path).plain
+            for word in ("secret", UPSTREAM, "user:"):
+                self.assertNotIn(word, text, path)
+        self.assertEqual(self.facts()["reasons"], {"p": "unreachable: (its address) does not answer"})
+
+    def test_ping(self) -> None:
+        """A ping is answered, to anyone."""
+        for peer in (HOME, STRANGER):
+            answer = self.tree.ask("/ping", peer=peer)
+            self.assertEqual((answer.status, answer.text), (200, "pong\n"))
+            self.assertEqual(answer.headers["Cache-Control"], "no-store")
+
+
+class MetricsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.tree = Tree(lineup_of(*entries(4)))
+        self.channel = self.tree.shown.lineup.channels[0]
+
+    def samples(self) -> dict[str, float]:
+        """All samples by their name and labels, as Prometheus would read them."""
+        answer: Answer = self.tree.ask("/metrics")
+        self.assertEqual(answer.status, 200)
+        self.assertTrue(answer.headers["Content-Type"].startswith("text/plain; version=0.0.4"))
+        return {
+            " ".join([sample.name, *(sample.labels[label] for label in sorted(sample.labels))]): sample.value
+            for family in text_string_to_metric_families(answer.plain)
+            for sample in family.samples
+        }
+
+    def test_sessions(self) -> None:
+        """Sessions are counted when they begin and while they last, with their bytes and how they ended."""
+        live = self.tree.watch(self.channel)
+        self.tree.watch(self.channel, Face.VOD)
+        before = self.samples()
+        self.assertEqual((before["iptvd_sessions_active ts"], before["iptvd_sessions_started_total ts"]), (1, 1))
+        live.bytes_sent = 1000
+        live.end(Outcome.VIEWER_LEFT)
+        after = self.samples()
+        self.assertEqual((after["iptvd_sessions_active ts"], after["iptvd_sessions_started_total ts"]), (0, 1))
+        self.assertEqual(after["iptvd_sessions_active vod"], 1)
+        self.assertEqual(after["iptvd_sent_bytes_total ts"], 1000)
+        self.assertEqual(after["iptvd_session_outcomes_total viewer_left"], 1)
+
+    def test_outcomes(self) -> None:
+        """Every way in which a session can end is there from the start, so that an alarm can be set on it."""
+        for outcome in Outcome:
+            self.assertEqual(self.samples()[f"iptvd_session_outcomes_total {outcome.value}"], 0)
+
+    def test_refused(self) -> None:
+        """A viewer who finds no free stream is counted as refused, and as no session."""
+        for _ in range(5):
+            self.tree.watch(self.channel)
+        self.assertRaises(LimitError, self.tree.watch, self.channel)
+        samples = self.samples()
+        self.assertEqual(samples["iptvd_session_outcomes_total refused"], 1)
+        self.assertEqual(samples["iptvd_sessions_started_total ts"], 5)
+
+    def test_upstreams(self) -> None:
+        """Requests to origins are counted, and those that failed by what the viewer got."""
+        self.tree.metrics.upstream_opened()
+        self.tree.metrics.upstream_opened()
+        self.tree.metrics.upstream_failed(504)
+        samples = self.samples()
+        self.assertEqual(samples["iptvd_upstreams_opened_total"], 2)
+        self.assertEqual(samples["iptvd_upstream_failures_total 504"], 1)
+
+    def test_providers(self) -> None:
+        """Each provider has one state at a time, its entries, when they were fetched, and its refreshes."""
+        self.tree.shown.statuses = [
+            ProviderStatus("a", "m3u", ProviderState.OK, entries=4, last_good=100.0),
+            ProviderStatus("b", "m3u", ProviderState.BLOCKED),
+        ]
+        self.tree.metrics.refreshed("a", ProviderState.OK)
+        self.tree.metrics.refreshed("b", ProviderState.BLOCKED)
+        self.tree.metrics.refreshed("b", ProviderState.BLOCKED)
+        samples = self.samples()
+        for name, now in (("a", ProviderState.OK), ("b", ProviderState.BLOCKED)):
+            for state in ProviderState:
+                self.assertEqual(samples[f"iptvd_provider_state {name} {state.value}"], state is now)
+        self.assertEqual((samples["iptvd_provider_entries a"], samples["iptvd_provider_entries b"]), (4, 0))
+        self.assertEqual(samples["iptvd_provider_last_good_timestamp_seconds a"], 100)
+        self.assertNotIn("iptvd_provider_last_good_timestamp_seconds b", samples)
+        self.assertEqual(samples["iptvd_refreshes_total a ok"], 1)
+        self.assertEqual(samples["iptvd_refreshes_total b blocked"], 2)
+
+    def test_the_rest(self) -> None:
+        """The version, the number of channels and the loop's lag are there."""
+        self.tree.metrics.channels.set(4)
+        self.tree.metrics.loop_lag(0.004)
+        self.tree.metrics.loop_lag(0.3)
+        samples = self.samples()
+        self.assertEqual(samples[f"iptvd_info {__version__}"], 1)
+        self.assertEqual(samples["iptvd_channels"], 4)
+        self.assertEqual(samples["iptvd_loop_lag_seconds_count"], 2)
+        self.assertEqual(samples["iptvd_loop_lag_seconds_bucket 0.005"], 1)
+        self.assertEqual(samples["iptvd_loop_lag_seconds_bucket 0.5"], 2)
