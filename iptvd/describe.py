@@ -55,9 +55,12 @@ def _providers(loaded: Loaded) -> Iterator[str]:
 
 def _fields(spec: ProviderSpec) -> Iterator[tuple[str, str]]:
     kind: type[Any] = type(spec.settings)
-    for name in ("refresh_interval", "user_agent"):
+    for name in ("refresh_interval", "user_agent", "max_connections", "sharing"):
         value = getattr(spec, name)
-        yield name, "as all have" if value is None else shown(value)
+        yield (
+            name,
+            ("as it says itself" if name == "max_connections" else "as all have") if value is None else shown(value),
+        )
     for each in attrs.fields(kind):
         value = getattr(spec.settings, each.name)
         text = MASK if each.metadata.get("secret") and value else masked(shown(value))

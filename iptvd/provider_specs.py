@@ -20,7 +20,7 @@ from iptvd.discovery import Found
 from iptvd.errors import ConfigError
 from iptvd.interfaces import IProviderMaker
 from iptvd.settings import PREFIX, ProviderSpec
-from iptvd.values import HEADER_VALUE, YES_NO, Form, form_of, seconds
+from iptvd.values import HEADER_VALUE, SHARING, YES_NO, Form, form_of, seconds, whole
 
 #: How many providers there can be.
 MOST = 200
@@ -29,7 +29,13 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _PREFIX = PREFIX + "PROVIDER_"
 
 #: What every provider has besides its own settings.
-COMMON: Mapping[str, Form[Any]] = {"refresh_interval": seconds(60), "user_agent": HEADER_VALUE, "enabled": YES_NO}
+COMMON: Mapping[str, Form[Any]] = {
+    "refresh_interval": seconds(60),
+    "user_agent": HEADER_VALUE,
+    "enabled": YES_NO,
+    "max_connections": whole(0, 100_000),
+    "sharing": SHARING,
+}
 
 
 @frozen

@@ -50,6 +50,8 @@ A `[[provider]]` has, besides the settings of its kind:
 | `enabled` | Whether it is started. Naming it on the command line starts it anyway. | true |
 | `refresh_interval` | How often its channels are fetched again, in seconds. | as all have |
 | `user_agent` | The User-Agent its origins are asked with. | as all have |
+| `max_connections` | How many connections it allows at once; 0 for no limit. | as it says itself |
+| `sharing` | `auto`, `shared` or `isolated`: see the setting of that name. | as all have |
 
 Plugins of your own are files in the folders of `provider_dirs`; `iptvd.discovery` says what is looked for.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from socket import gethostname
 from typing import Any, TypeVar
@@ -16,12 +16,8 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel
 from twisted.web.client import HTTPConnectionPool
-from twisted.web.resource import Resource
 
 from iptvd.children import Children
-from iptvd.delivery.hls import HlsRelay
-from iptvd.delivery.hub import Hub
-from iptvd.delivery.opening import Opener
 from iptvd.errors import ConfigError, IptvdError
 from iptvd.fetch import Fetcher
 from iptvd.garbage import GarbageService
@@ -32,20 +28,17 @@ from iptvd.log import Log
 from iptvd.looplag import LoopLag
 from iptvd.metrics import Metrics
 from iptvd.notify import Notifier, WatchdogService
-from iptvd.protocols.http_upstream import Timeouts, connect_with
+from iptvd.playing import Playing
 from iptvd.refresh import ProviderRunner, ProviderStatus
 from iptvd.rules import Rules
 from iptvd.settings import Config, Loaded, ProviderSpec
 from iptvd.slices import Slicer
 from iptvd.store import Offload, RowsFile, make_folder, open_state_dir
-from iptvd.tokens import TokenBox, load_key
+from iptvd.tokens import load_key
 from iptvd.trust import Trust
-from iptvd.web.health import Health, HealthResource, MetricsResource, PingResource
-from iptvd.web.index import IndexResource
-from iptvd.web.logo import LogoCache, LogosResource
-from iptvd.web.playlist import PlaylistResource
-from iptvd.web.site import IptvdSite, Root
-from iptvd.web.stream import ContentResource, Player, StreamsResource
+from iptvd.web.logo import LogoCache
+from iptvd.web.site import IptvdSite
+from iptvd.web.tree import build_tree
 
 T = TypeVar("T")
 
@@ -106,25 +99,33 @@ class Daemon(MultiService):
         self.lineup = LineupService(self._rows("identities.rows", "identities 1"), self._sliced, self._published)
         self.metrics = Metrics(lambda: self.lineup.statuses)
         self.lag = LoopLag(reactor, observe=self.metrics.loop_lag)
-        timeouts = Timeouts(config.connect_timeout, config.head_timeout)
-        opener = Opener(
-            reactor, connect_with(reactor, timeouts), timeouts, self._offload, config.user_agent, self.metrics
-        )
-        self.hub = Hub(self.lineup.sources, opener, self.metrics, reactor, around.wall, config.max_streams)
-        self.hls = HlsRelay(
-            self.hub,
-            TokenBox(key, around.wall),
-            lambda channel_id: self.lineup.lineup.by_id.get(channel_id),
+        self.playing = Playing(
+            config,
+            self.lineup,
+            self.metrics,
             reactor,
+            around.wall,
+            self._offload,
             self._sliced,
-            config.proxy_content,
+            around.ffmpeg,
+            key,
         )
-        self.player = Player(reactor, config.stall_timeout, config.client_timeout)
+        self.hub = self.playing.hub
         self.logos = LogoCache(
             self._state_dir / "logos", self.fetcher, self._offload, around.wall, config.logo_cache_mb << 20
         )
         self._trust = _trust(config)
-        self.site = IptvdSite(self._tree(), lambda: self._trust)
+        tree = build_tree(
+            self.playing.faces,
+            self.lineup,
+            self.logos,
+            self.metrics,
+            self.lag,
+            around.wall,
+            lambda: self.notices,
+            self._sliced,
+        )
+        self.site = IptvdSite(tree, lambda: self._trust, reactor)
         alternatives: Sequence[Sequence[str]] = [[each] for each in config.listen]
         self.listening = ListenService(reactor, alternatives or default_endpoints(config.host, config.port), self.site)
         watchdog = WatchdogService(around.notifier, reactor, lambda: True)
@@ -163,7 +164,7 @@ class Daemon(MultiService):
         await super().stopService()
         self._sliced.stop()
         await self._children.stop()
-        await self.hub.opener.stop()
+        await self.playing.stop()
         await self._pool.closeCachedConnections()
 
     async def _sent(self, until: float) -> None:
@@ -199,10 +200,7 @@ class Daemon(MultiService):
         for notice in loaded.notices:
             self.log.warn("{notice}", notice=notice)
         self._trust = _trust(config)
-        self.hub.max_streams = config.max_streams
-        self.hls.proxy_content = config.proxy_content
-        self.player.stall_timeout = config.stall_timeout
-        self.player.client_timeout = config.client_timeout
+        self.playing.reconfigure(config)
         self.logos.limit = config.logo_cache_mb << 20
         self._configure(config, runners)
         self.lineup.refresh()
@@ -263,27 +261,6 @@ class Daemon(MultiService):
 
     def _status(self) -> str:
         return f"{len(self.lineup.lineup.channels)} channels, {len(self.hub.sessions)} viewers"
-
-    def _tree(self) -> Resource:
-        health = Health(self.lineup, self.hub, self.lag, self._around.wall, lambda: self.notices)
-        root = Root(IndexResource(self.lineup, self.hub.kind_of, lambda: self.notices))
-        playlist = PlaylistResource(lambda: self.lineup.lineup, self.hub.kind_of, self._sliced)
-        brief = HealthResource(health.brief, guarded=False)
-        brief.putChild(b"detailed", HealthResource(health.detailed, guarded=True))
-        children: Iterable[tuple[bytes, Resource]] = (
-            (b"playlist.m3u8", playlist),
-            (b"playlist.m3u", playlist),
-            (b"stream", StreamsResource(self.lineup, self.hub, self.hls, self.player)),
-            (b"content", ContentResource(self.hls, self.player, keys=False)),
-            (b"key", ContentResource(self.hls, self.player, keys=True)),
-            (b"logo", LogosResource(lambda: self.lineup.lineup, self.logos)),
-            (b"health", brief),
-            (b"ping", PingResource()),
-            (b"metrics", MetricsResource(self.metrics)),
-        )
-        for path, resource in children:
-            root.putChild(path, resource)
-        return root
 
 
 def _terms(config: Config, spec: ProviderSpec) -> tuple[ProviderSpec, float]:

@@ -26,6 +26,7 @@ from iptvd.values import (
     HTTP_URL,
     LOG_LEVEL,
     NETWORKS,
+    SHARING,
     TEXT,
     YES_NO,
     Form,
@@ -91,6 +92,8 @@ class ProviderSpec:
     :ivar settings: an instance of its maker's settings class.
     :ivar refresh_interval: seconds, None for what all have.
     :ivar user_agent: None for what all have.
+    :ivar max_connections: connections at once, 0 for no limit, None for what the provider itself says.
+    :ivar sharing: None for what all have.
     :ivar enabled: whether it is started; its channels are gone from the lineup when it is not.
     """
 
@@ -100,6 +103,8 @@ class ProviderSpec:
     refresh_interval: float | None = None
     user_agent: str | None = None
     enabled: bool = True
+    max_connections: int | None = None
+    sharing: str | None = None
 
 
 @frozen(kw_only=True)
@@ -183,9 +188,38 @@ class Config:
     connect_timeout: float = _setting(seconds(0), 10.0, "How long an origin has to accept a connection.")
     head_timeout: float = _setting(seconds(0), 10.0, "How long an origin has to begin its answer.")
     stall_timeout: float = _setting(
-        seconds(0), 15.0, "How long a stream may bring nothing before the next source is tried."
+        seconds(0), 5.0, "How long a stream may bring nothing before its source is given up."
     )
     client_timeout: float = _setting(seconds(0), 300.0, "How long a viewer may take nothing before it is let go.")
+    slow_timeout: float = _setting(
+        seconds(0), 20.0, "How long a viewer of a shared channel may take nothing before it is let go."
+    )
+    sharing: str = _setting(
+        SHARING,
+        "auto",
+        "Whether viewers of a live channel share one connection to its origin. auto: where the stream can be shared.",
+    )
+    ring_seconds: float = _setting(
+        seconds(4, 120), 12.0, "How much of a shared channel is kept for viewers that are behind."
+    )
+    ring_budget_mb: int = _setting(
+        whole(0, 1_048_576),
+        0,
+        "How much memory all shared channels together may take for that, in MiB; 0 for a quarter of the machine's.",
+    )
+    join_back: float = _setting(
+        seconds(0, 10), 2.0, "How far behind live a new viewer begins, for its player to have a start."
+    )
+    linger: float = _setting(
+        seconds(0, 300), 3.0, "How long a channel stays connected after its last viewer, for a zap back."
+    )
+    hls_target: float = _setting(seconds(1, 10), 2.0, "How long the HLS segments are that we cut.")
+    hls_variant_cap: int = _setting(
+        whole(0, 1_000_000), 0, "The highest bandwidth chosen of an HLS source's variants, in kbit/s; 0 for the best."
+    )
+    segment_cache_mb: int = _setting(
+        whole(0, 65536), 64, "How much memory HLS segments may take that several viewers ask for, in MiB."
+    )
     drain_timeout: float = _setting(seconds(0), 5.0, "How long viewers are given to finish when the daemon stops.")
     merge_by_tvg_id: bool = _setting(
         YES_NO,

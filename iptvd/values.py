@@ -147,6 +147,13 @@ def _level(text: str) -> str:
     return level
 
 
+def _sharing(text: str) -> str:
+    word = text.strip().lower()
+    if word not in ("auto", "shared", "isolated"):
+        raise _wrong()
+    return word
+
+
 def _flag(text: str) -> bool:
     word = text.strip().lower()
     if word not in _YES | _NO:
@@ -233,6 +240,7 @@ def many(item: Callable[[str], T], right: str) -> Form[tuple[T, ...]]:
 TEXT = _of_text("a text without control characters", _clean)
 YES_NO = Form("true or false", _flag, _flag_from_toml)
 LOG_LEVEL = _of_text("one of debug, info, warn, error, critical", _level)
+SHARING = _of_text("one of auto, shared, isolated", _sharing)
 ADDRESS = _of_text("an IP address to listen on, or localhost", _address)
 HTTP_URL = _of_text("a URL such as https://tv.example.com/prefix, without user, password and query", _http_url)
 HEADER_VALUE = _of_text("a text of at most 512 printable ASCII characters", _header_value)

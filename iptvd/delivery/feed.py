@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from typing import Protocol
 
 from attrs import define, frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -29,7 +30,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from iptvd.delivery.broadcast import Broadcast
-from iptvd.delivery.opening import Ask, Opened, Opener
+from iptvd.delivery.hlspiece import SourceGone
+from iptvd.delivery.opening import FoundPlaylist, Opened
 from iptvd.delivery.slots import Slot, Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.log import Log
@@ -57,6 +59,13 @@ MOST_BACKOFF = 15.0
 TAIL = 2.0
 #: Null packets that keep players alive while there is nothing else, and how often.
 KEEPALIVE = 7
+
+
+class Opens(Protocol):
+    """Opens a live source as MPEG-TS."""
+
+    async def open(self, source: Source, extension: str) -> Opened:
+        """See `iptvd.delivery.live_sources.LiveSources.open`."""
 
 
 class FeedState(Enum):
@@ -121,6 +130,8 @@ class _Line:
     def body_ended(self, error: UpstreamError | None) -> None:
         if not self._closed:
             self.close()
+            if isinstance(error, SourceGone):
+                self._feed.source_gone()
             self._feed.line_ended(self, error.sentence if error is not None else "the origin ended the stream")
 
     def close(self) -> None:
@@ -150,7 +161,7 @@ class Feed:
         channel: Channel,
         broadcast: Broadcast,
         sources: Callable[[Channel], Awaitable[list[tuple[str, Source]]]],
-        opener: Opener,
+        opener: Opens,
         slots: Slots,
         clock: IReactorTime,
         wall: Callable[[], float],
@@ -181,6 +192,8 @@ class Feed:
         self._reason = ""
         self._quiet_since = 0.0
         self._may_recover = False
+        # Whether the addresses of the sources may have expired.
+        self._stale = False
         self._fed = 0.0
 
     @property
@@ -218,7 +231,10 @@ class Feed:
                 full = full or f"all {self._slots.limit(provider)} connections of {provider} are in use"
                 continue
             try:
-                opened = await self._opener.open(source, Ask(), self._channel.extension)
+                opened = await self._opener.open(source, self._channel.extension)
+            except FoundPlaylist:
+                slot.release()
+                raise
             except UpstreamError as failure:
                 slot.release()
                 error = error or failure
@@ -272,6 +288,10 @@ class Feed:
         here = [join.offset for join in joins if join.offset >= 0]
         if here and program is not None:
             self._take_over(line, packets[here[0] :])
+
+    def source_gone(self) -> None:
+        """A source refuses what it gave before: its address may have expired."""
+        self._stale = True
 
     def line_ended(self, line: _Line, reason: str) -> None:
         """A line has ended by itself."""
@@ -393,7 +413,8 @@ class Feed:
 
     async def _connect(self, index: int) -> None:
         provider, source = self._sources[index]
-        if source.expires is not None and source.expires <= self._wall():
+        if self._stale or (source.expires is not None and source.expires <= self._wall()):
+            self._stale = False
             fresh = await self._resolve(self._channel)
             if index < len(fresh):
                 self._sources[index] = fresh[index]
@@ -407,7 +428,7 @@ class Feed:
         if slot is None:
             raise UpstreamError(503, f"all connections of {provider} are in use")
         try:
-            opened = await self._opener.open(source, Ask(), self._channel.extension)
+            opened = await self._opener.open(source, self._channel.extension)
         except BaseException:
             slot.release()
             raise

@@ -16,7 +16,10 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.hub import Hub
+from iptvd.delivery.locator import locate
 from iptvd.delivery.opening import Ask, Opened, refusal
+from iptvd.delivery.playlists import PlaylistBody
+from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.errors import LimitError, ProtocolError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source
@@ -91,6 +94,7 @@ class HlsRelay:
 
     :param find: gives a channel by its id, None when there is none.
     :param sliced: see `iptvd.slices.Slicer`.
+    :param cache: what viewers have in common is fetched once.
     :param proxy_content: whether segments go through us even where the viewer could get them directly.
     """
 
@@ -102,7 +106,9 @@ class HlsRelay:
         clock: IReactorTime,
         sliced: Callable[[Iterator[object]], Awaitable[None]],
         proxy_content: bool,
+        cache: SegmentCache,
     ) -> None:
+        self._cache = cache
         self._hub = hub
         self._tokens = tokens
         self._find = find
@@ -124,6 +130,9 @@ class HlsRelay:
         except UpstreamError as error:
             session.end(Outcome.EXHAUSTED, error.sentence)
             raise
+        except LimitError as error:
+            session.end(Outcome.REFUSED, error.sentence)
+            raise
         except BaseException:
             session.end(Outcome.VIEWER_LEFT)
             raise
@@ -131,14 +140,24 @@ class HlsRelay:
 
     async def _open(self, channel: Channel, session: Session) -> bytes:
         first_error: UpstreamError | None = None
+        full = ""
         sources = await self._hub.sources(channel, channel.source_kind)
         for index, (provider, source) in enumerate(sources):
             hls = HlsSession(session, source, _name_of_source(index, provider))
+            slot = self._hub.slots.share(provider, (channel.id, index))
+            if slot is None:
+                full = full or self._hub.full(provider)
+                continue
             try:
                 rewritten = await self._fetch(hls, source.url, "../content/")
             except UpstreamError as error:
+                slot.release()
                 first_error = first_error or error
                 continue
+            except BaseException:
+                slot.release()
+                raise
+            self._hub.hold(session, slot)
             if session.outcome is not None:
                 raise UpstreamError(503, session.reason or "iptvd is stopping")
             self._keep(hls, rewritten)
@@ -146,7 +165,9 @@ class HlsRelay:
                 return rewritten.body
             # A media playlist is not handed over at once: what the player reloads has to say whose it is.
             return single_variant("../content/" + self._seal(hls, source.url, Role.PLAYLIST) + ".m3u8")
-        raise first_error or UpstreamError(502, "it has no source")
+        if first_error is not None:
+            raise first_error
+        raise LimitError(full) if full else UpstreamError(502, "it has no source")
 
     async def playlist(self, token: str, query: str, viewer: Viewer) -> bytes:
         """
@@ -177,7 +198,11 @@ class HlsRelay:
         """
         grant = self._grant(token, role)
         hls = await self._session_of(grant, viewer)
-        opened = await self._hub.opener.open_url(hls.source, grant.url, ask)
+        opener, source = self._hub.opener, hls.source
+        # Kept for as long as its playlist may name it, and a little longer for who is behind.
+        opened = await self._cache.open(
+            locate(source, grant.url), ask, grant.role, 2 * hls.idle, lambda: opener.open_url(source, grant.url, ask)
+        )
         if opened.upstream is not None:
             if hls.session.outcome is not None:
                 opened.upstream.stopProducing()
@@ -212,9 +237,17 @@ class HlsRelay:
         # Another request of the same player may have been quicker.
         if grant.session in self._sessions:
             return self._sessions[grant.session]
-        session = self._hub.admit(channel, viewer, Face.HLS, grant.session)
         names = [_name_of_source(index, provider) for index, (provider, _) in enumerate(sources)]
         index = names.index(grant.source) if grant.source in names else 0
+        slot = self._hub.slots.share(sources[index][0], (channel.id, index))
+        if slot is None:
+            raise LimitError(self._hub.full(sources[index][0]))
+        try:
+            session = self._hub.admit(channel, viewer, Face.HLS, grant.session)
+        except LimitError:
+            slot.release()
+            raise
+        self._hub.hold(session, slot)
         return HlsSession(session, sources[index][1], names[index])
 
     def _keep(self, hls: HlsSession, rewritten: Rewritten) -> None:
@@ -248,14 +281,8 @@ class HlsRelay:
 
     async def _fetch(self, hls: HlsSession, url: str, here: str) -> Rewritten:
         """A playlist of the origin's, rewritten; ``here`` leads from the playlist's own address to our content."""
-        upstream = await self._hub.opener.http(hls.source, url)
-        if upstream.head is not None and upstream.head.status != 200:
-            upstream.stopProducing()
-            raise refusal(upstream.head.status)
-        try:
-            body = await _Gathering(upstream, MAX_BODY).done.addTimeout(PLAYLIST_TIMEOUT, self._clock)
-        except TimeoutError:
-            raise UpstreamError(504, f"the origin's playlist took longer than {PLAYLIST_TIMEOUT:g} s") from None
+        found = await self._cache.playlist(locate(hls.source, url), lambda: self._ask(hls.source, url))
+        body = found.body
         direct = not self.proxy_content and self._hub.opener.needs_no_headers(hls.source)
 
         def mint(target: str, role: Role, extension: str) -> str:
@@ -268,7 +295,7 @@ class HlsRelay:
             return f"{here}{token}.{extension}"
 
         try:
-            rewriting = Rewriting(body, upstream.url, mint, hls.variables)
+            rewriting = Rewriting(body, found.url, mint, hls.variables)
             if len(body) > AT_ONCE:
                 await self._sliced(iter(rewriting))
             else:
@@ -277,6 +304,18 @@ class HlsRelay:
             return rewriting.result()
         except ProtocolError as error:
             raise UpstreamError(502, f"the origin's playlist cannot be used: {error.sentence}") from None
+
+    async def _ask(self, source: Source, url: str) -> PlaylistBody:
+        """A playlist from its origin."""
+        upstream = await self._hub.opener.http(source, url)
+        if upstream.head is not None and upstream.head.status != 200:
+            upstream.stopProducing()
+            raise refusal(upstream.head.status)
+        try:
+            body = await _Gathering(upstream, MAX_BODY).done.addTimeout(PLAYLIST_TIMEOUT, self._clock)
+        except TimeoutError:
+            raise UpstreamError(504, f"the origin's playlist took longer than {PLAYLIST_TIMEOUT:g} s") from None
+        return PlaylistBody(upstream.url, body)
 
     def _seal(self, hls: HlsSession, url: str, role: Role) -> str:
         session = hls.session

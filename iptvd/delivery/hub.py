@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, playable
 from iptvd.delivery.session import Face, Session, Viewer
+from iptvd.delivery.slots import Slot, Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.log import Log
 from iptvd.model import Channel, Outcome, Source, SourceKind
@@ -38,6 +39,7 @@ class Hub:
     :ivar opener: opens what belongs to a source.
     :param sources: gives a channel's sources, best first, each with its provider's name.
     :param max_streams: sessions at once, 0 for no limit.
+    :param slots: the connections that each provider allows.
     :param wall: seconds since the epoch.
     """
 
@@ -51,7 +53,9 @@ class Hub:
         clock: IReactorTime,
         wall: Callable[[], float],
         max_streams: int,
+        slots: Slots,
     ) -> None:
+        self.slots = slots
         self._sources = sources
         self.opener = opener
         self._observer = observer
@@ -109,22 +113,59 @@ class Hub:
             raise UpstreamError(502, "its provider offers it in another form now: reload the playlist")
         return found
 
-    async def open(self, channel: Channel, ask: Ask) -> Opened:
+    async def open(self, session: Session, ask: Ask) -> tuple[Source, Opened]:
         """
-        Open the first of a channel's sources that works: a stream or a file.
+        Open the first of a channel's sources that works, for this session alone: a stream or a file.
+
+        Until the session ends it holds one of the provider's connections.
 
         :raises UpstreamError: that of the best source, when none does.
+        :raises LimitError: when there is no connection left for any.
         """
+        channel = session.channel
         first_error: UpstreamError | None = None
-        for _, source in await self.sources(channel, channel.source_kind):
+        full = ""
+        for provider, source in await self.sources(channel, channel.source_kind):
+            slot = self.slots.take(provider)
+            if slot is None:
+                full = full or self.full(provider)
+                continue
             try:
-                return await self.opener.open(source, ask, channel.extension)
-            except FoundPlaylist:
-                self._found_playlists.add(channel.id)
-                raise
+                opened = await self.opener.open(source, ask, channel.extension)
             except UpstreamError as error:
+                slot.release()
+                if isinstance(error, FoundPlaylist):
+                    self.found_playlist(channel)
+                    raise
                 first_error = first_error or error
-        raise first_error or UpstreamError(502, "it has no source")
+            except BaseException:
+                slot.release()
+                raise
+            else:
+                self.hold(session, slot)
+                return source, opened
+        if first_error is not None:
+            raise first_error
+        raise LimitError(full) if full else UpstreamError(502, "it has no source")
+
+    def full(self, provider: str) -> str:
+        """The sentence for a provider whose connections are all in use."""
+        return f"all {self.slots.limit(provider)} connections of {provider} are in use"
+
+    def hold(self, session: Session, slot: Slot) -> None:
+        """Have a session hold a slot until it ends."""
+        if session.outcome is not None:
+            slot.release()
+        else:
+            session.at_end(lambda ended: slot.release())
+
+    def found_playlist(self, channel: Channel) -> None:
+        """A channel that its provider lists as a stream is a playlist."""
+        self._found_playlists.add(channel.id)
+
+    def forget_forms(self) -> None:
+        """Believe the providers again about the forms that their channels have."""
+        self._found_playlists.clear()
 
     def kind_of(self, channel: Channel) -> SourceKind:
         """The form a channel has by what it sent, which is not always what its provider said."""

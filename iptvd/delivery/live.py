@@ -10,8 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from iptvd.delivery.broadcast import Broadcast
-from iptvd.delivery.feed import Feed, Timing
-from iptvd.delivery.opening import Opener
+from iptvd.delivery.feed import Feed, Opens, Timing
 from iptvd.delivery.ring import Budget, Ring
 from iptvd.delivery.session import Session
 from iptvd.delivery.slots import Slots
@@ -49,6 +48,7 @@ class OnAir:
     One channel that is on.
 
     :ivar users: who keeps it on, viewers and packagers.
+    :ivar at_close: is told when it is turned off, and why.
     """
 
     channel: Channel
@@ -60,6 +60,7 @@ class OnAir:
     _waiting: list[Deferred[None]] = field(factory=list)
     linger: IDelayedCall | None = None
     work: Deferred[None] | None = None
+    at_close: list[Callable[[Outcome, str], None]] = field(factory=list)
 
 
 class Live:
@@ -74,7 +75,7 @@ class Live:
     def __init__(
         self,
         sources: Callable[[Channel], Awaitable[list[tuple[str, Source]]]],
-        opener: Opener,
+        opener: Opens,
         slots: Slots,
         clock: IReactorTime,
         wall: Callable[[], float],
@@ -197,6 +198,8 @@ class Live:
         if on_air.work is not None:
             on_air.work.cancel()
         on_air.feed.close()
+        for call in on_air.at_close:
+            call(outcome, reason)
         on_air.broadcast.close(lambda viewer: viewer.session.end(outcome, reason))
 
     def _give_up_one(self, provider: str) -> bool:

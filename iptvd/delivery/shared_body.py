@@ -96,9 +96,8 @@ class SharedBody:
 
     def start(self) -> None:
         """Have it come; readers may have been made before."""
-        if not self.over:
-            self._upstream.attach(self)
-            self.settle()
+        self._upstream.attach(self)
+        self.settle()
 
     def reader(self, start: int = 0, stop: int | None = None) -> Reader:
         """Another reader, of all of it, or of some bytes of what is there."""

@@ -16,6 +16,7 @@ from iptvd.delivery.shared_body import SharedBody
 from iptvd.errors import UpstreamError
 from iptvd.model import Headers
 from iptvd.protocols.ranges import RangeNotSatisfiable, if_range_matches, parse_range, unsatisfied_content_range
+from iptvd.protocols.upstream import Upstream
 
 #: Seconds that a fetch may be silent and still be joined: who asks then asks the origin again.
 SILENCE = 5.0
@@ -72,14 +73,11 @@ class Shelf:
         return entry
 
     def put(self, key: Key, opened: Opened, life: float) -> Entry | None:
-        """Take in what was opened, None when it is too big or there is no room."""
-        size = length_of(opened.headers)
-        if opened.upstream is None or (size or 0) > self.biggest or not self.make_room(size or 0, 1):
+        """Take in what was opened, None when it is too big, there is no room, or one is there."""
+        size, upstream = length_of(opened.headers) or 0, opened.upstream
+        if upstream is None or key in self.index or size > self.biggest or not self.make_room(size, 1):
             return None
-        former = self.index.get(key)
-        if former is not None:
-            former.forget()
-        return Entry(self, key, opened, size, min(life, self.longest))
+        return Entry(self, key, opened, upstream, min(life, self.longest))
 
     def make_room(self, size: int, more: int) -> bool:
         """Let go of what is not in use, until so many bytes and things fit in; False, and nothing, when they can't."""
@@ -112,12 +110,11 @@ class Entry:
     :ivar charge: bytes that count.
     """
 
-    def __init__(self, shelf: Shelf, key: Key, opened: Opened, expected: int | None, life: float) -> None:
-        if opened.upstream is None:
-            raise ValueError("there is nothing to keep")
+    def __init__(self, shelf: Shelf, key: Key, opened: Opened, upstream: Upstream, life: float) -> None:
+        expected = length_of(opened.headers)
         self.kept = True
         self.charge = expected or 0
-        self.body = SharedBody(opened.upstream, expected, self, shelf.clock, shelf.ahead)
+        self.body = SharedBody(upstream, expected, self, shelf.clock, shelf.ahead)
         self._opened = opened
         self._shelf = shelf
         self._key = key

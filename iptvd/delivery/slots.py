@@ -29,6 +29,7 @@ class Slots:
     def __init__(self, limit_of: Callable[[str], int]) -> None:
         self._limit_of = limit_of
         self._used: Counter[str] = Counter()
+        self._shared: dict[tuple[str, object], tuple[Slot, list[Slot]]] = {}
         self._spare: list[Callable[[str], bool]] = []
 
     def used(self, provider: str) -> int:
@@ -56,6 +57,30 @@ class Slots:
         It closes something that nobody watches and says whether it did.
         """
         self._spare.append(give_up)
+
+    def share(self, provider: str, key: object) -> Slot | None:
+        """
+        One slot for all who say the same key: it is given back when the last of them has released theirs.
+
+        None when there is none.
+        """
+        present = self._shared.get((provider, key))
+        if present is None:
+            slot = self.take(provider)
+            if slot is None:
+                return None
+            present = self._shared[provider, key] = (slot, [])
+        slot, holders = present
+
+        def release() -> None:
+            holders.remove(mine)
+            if not holders:
+                del self._shared[provider, key]
+                slot.release()
+
+        mine = Slot(release)
+        holders.append(mine)
+        return mine
 
     def take(self, provider: str) -> Slot | None:
         """A slot, None when all are taken and nothing could be given up."""

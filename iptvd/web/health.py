@@ -10,6 +10,7 @@ from twisted.web.server import Request
 
 from iptvd import __version__
 from iptvd.delivery.hub import Hub
+from iptvd.delivery.live import Live, OnAir
 from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import CONTENT_TYPE, Metrics
@@ -47,12 +48,14 @@ class Health:
         self,
         lineup: LineupService,
         hub: Hub,
+        live: Live,
         lag: LoopLag,
         wall: Callable[[], float],
         notices: Callable[[], Iterable[str]],
     ) -> None:
         self._lineup = lineup
         self._hub = hub
+        self._live = live
         self._lag = lag
         self._wall = wall
         self._notices = notices
@@ -86,6 +89,7 @@ class Health:
         return {
             **self.brief(),
             "providers": [_provider(status) for status in self._lineup.statuses],
+            "broadcasts": [_broadcast(on_air) for on_air in self._live.on_air.values()],
             "sessions": [
                 {
                     "id": session.id,
@@ -101,6 +105,23 @@ class Health:
             ],
             "notices": list(self._notices()),
         }
+
+
+def _broadcast(on_air: OnAir) -> Mapping[str, object]:
+    broadcast, feed = on_air.broadcast, on_air.feed
+    return {
+        "channel_id": on_air.channel.id,
+        "channel": on_air.channel.name,
+        "state": feed.state.value,
+        "source": feed.source,
+        "switches": feed.switches,
+        "viewers": len(broadcast.viewers),
+        "joined": broadcast.joined,
+        "bytes_in": broadcast.bytes_in,
+        "ring_bytes": broadcast.ring.size,
+        "ring_seconds": round(broadcast.ring.seconds, 1),
+        "join_points": len(broadcast.ring.joins),
+    }
 
 
 def _provider(status: ProviderStatus) -> Mapping[str, object]:

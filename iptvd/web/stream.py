@@ -1,139 +1,66 @@
-"""Playing: ``/stream/<id>`` in all its forms, and the content and keys of HLS."""
+"""Playing: ``/stream/<id>`` in all the forms that a channel has."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IReactorTime, ITCPTransport
-from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from iptvd.delivery.feed import NotShareable
 from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hub import Hub
-from iptvd.delivery.opening import Ask, FoundPlaylist, Opened
-from iptvd.delivery.relay import Relay
+from iptvd.delivery.live import OnAir
+from iptvd.delivery.opening import Ask, FoundPlaylist
+from iptvd.delivery.packaged import PackagedHls
+from iptvd.delivery.resuming import Reopen
 from iptvd.delivery.session import Face, Session
 from iptvd.errors import LimitError, UpstreamError
-from iptvd.lineup_service import LineupService
-from iptvd.model import Channel, Outcome, SourceKind
-from iptvd.protocols.m3u8 import Role
+from iptvd.lineup import Lineup
+from iptvd.model import Channel, Headers, Outcome, Source, SourceKind
+from iptvd.protocols.http_upstream import HTTPUpstream
+from iptvd.web.content import HLS_TYPE, ask_of
+from iptvd.web.player import Player, respond
 from iptvd.web.playlist import path_of
-from iptvd.web.request import AnswerResource, Refusal, caller_of, header, viewer_of
-from iptvd.web.sockets import limit_unsent
+from iptvd.web.request import AnswerResource, Refusal, caller_of, viewer_of
 
-HLS_TYPE = "application/vnd.apple.mpegurl"
-#: Seconds a viewer has to read what it was given of a stream that broke off.
-LINGER = 30
+#: Seconds that a viewer whose player zaps waits for its own old connection to be gone, before it is refused.
+ZAP = 0.2
 
 _NAME = re.compile(r"([0-9]{1,10})(?:\.([A-Za-z0-9]{1,8}))?")
-#: What of a viewer's request for a file or segment concerns the origin.
-_ASKED = ("Range", "If-Range")
 
 
-class Player:
+@frozen
+class Faces:
     """
-    Hands bodies to viewers.
+    What playing takes.
 
-    :param stall_timeout: see `iptvd.delivery.relay.Relay`.
+    :ivar shares: whether a channel's viewers share one connection.
     """
 
-    def __init__(self, clock: IReactorTime, stall_timeout: float, client_timeout: float) -> None:
-        self._clock = clock
-        self.stall_timeout = stall_timeout
-        self.client_timeout = client_timeout
-
-    def play(
-        self, request: Request, session: Session, opened: Opened, endless: bool, over: Callable[[Outcome, str], object]
-    ) -> None:
-        """
-        Answer with a source that is open.
-
-        :param over: is told how it ended, and why.
-        """
-        upstream = opened.upstream
-        if upstream is None:
-            raise Refusal(500, "there is nothing to play")
-        respond(request, opened)
-        transport = request.transport
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpKeepAlive(True)
-            limit_unsent(transport)
-
-        def finished(outcome: Outcome, reason: str) -> None:
-            if outcome is Outcome.COMPLETED:
-                request.finish()
-            elif outcome is not Outcome.VIEWER_LEFT:
-                break_off(request, at_once=outcome is Outcome.VIEWER_TOO_SLOW)
-            over(outcome, reason)
-
-        relay = Relay(
-            session,
-            upstream,
-            request,
-            self._clock,
-            self.stall_timeout,
-            self.client_timeout,
-            endless,
-            finished,
-        )
-        session.at_end(lambda ended: relay.stop(ended.outcome or Outcome.DRAINED, ended.reason))
-
-        def left(failure: Failure) -> None:
-            relay.stop(Outcome.VIEWER_LEFT)
-
-        request.notifyFinish().addErrback(left)
-        relay.start()
-
-
-def break_off(request: Request, at_once: bool) -> None:
-    """
-    End an answer that is not whole, so that the viewer can tell, and may ask for the rest.
-
-    :param at_once: whether what the viewer has not read yet is thrown away; else it has some time to read it.
-    """
-    channel: HTTPChannel | None = request.channel
-    if channel is None:
-        return
-    if at_once:
-        channel.forceAbortClient()
-    else:
-        request.loseConnection()
-        # The connection is gone once all of it is read, which may be never.
-        channel.setTimeout(LINGER)
-
-
-def respond(request: Request, opened: Opened) -> None:
-    """Set the status and the headers that come from the source."""
-    request.setResponseCode(opened.status)
-    for name, value in opened.headers:
-        request.setHeader(name, value)
-    request.setHeader("X-Content-Type-Options", "nosniff")
-
-
-def ask_of(request: Request) -> Ask:
-    """What of a request is for the source."""
-    return Ask(
-        "HEAD" if request.method == b"HEAD" else "GET",
-        tuple((name, value) for name in _ASKED if (value := header(request, name))),
-    )
+    lineup: Callable[[], Lineup]
+    hub: Hub
+    hls: HlsRelay
+    packaged: PackagedHls
+    player: Player
+    clock: IReactorTime
+    shares: Callable[[Channel], bool]
 
 
 class StreamsResource(Resource):
     """``/stream/``: the names below it are channels."""
 
-    def __init__(self, lineup: LineupService, hub: Hub, hls: HlsRelay, player: Player) -> None:
+    def __init__(self, faces: Faces) -> None:
         super().__init__()
-        self.lineup = lineup
-        self.hub = hub
-        self.hls = hls
-        self.player = player
+        self._faces = faces
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The channel of that name, whether it exists or not."""
-        return StreamResource(self, path.decode("utf-8", "replace"))
+        return StreamResource(self._faces, path.decode("utf-8", "replace"))
 
 
 class StreamResource(AnswerResource):
@@ -141,9 +68,9 @@ class StreamResource(AnswerResource):
 
     open_to_pages = True
 
-    def __init__(self, parent: StreamsResource, name: str) -> None:
+    def __init__(self, faces: Faces, name: str) -> None:
         super().__init__()
-        self._parent = parent
+        self._faces = faces
         self._name = name
 
     async def answer(self, request: Request) -> bytes | None:
@@ -151,68 +78,115 @@ class StreamResource(AnswerResource):
         channel, extension = self._channel(request)
         if channel.entry.unsupported:
             raise Refusal(501, channel.entry.unsupported)
-        kind = self._parent.hub.kind_of(channel)
+        kind = self._faces.hub.kind_of(channel)
         native = path_of(channel, kind).rpartition(".")[2]
         if not extension and kind is SourceKind.HLS:
             return self._redirect(request, channel)
-        if extension and extension != native:
-            return self._other_form(request, channel, extension, kind, native)
-        if kind is SourceKind.HLS:
-            return await self._hls(request, channel)
-        if kind is SourceKind.TS and request.method == b"HEAD":
-            # Nothing is opened only to tell its type.
-            request.setHeader("Content-Type", "video/mp2t" if native == "ts" else "application/octet-stream")
-            request.setHeader("Cache-Control", "no-store")
-            return b""
-        return await self._play(request, channel)
+        form = extension or native
+        if kind is SourceKind.VOD and form == native:
+            return await self._play_alone(request, channel)
+        if kind is not SourceKind.VOD and form in ("ts", "m3u8", native):
+            return await self._play_live(request, channel, kind, form)
+        if form == channel.extension:
+            # The playlist said so before the source turned out to be something else.
+            return self._redirect(request, channel)
+        status = 406 if form in ("ts", "m3u8") or kind is SourceKind.VOD else 404
+        raise Refusal(status, f"This channel is not to be had as .{form}; it is as .{native}.")
 
     def _channel(self, request: Request) -> tuple[Channel, str]:
         match = _NAME.fullmatch(self._name)
-        channel = self._parent.lineup.lineup.by_id.get(int(match[1])) if match and not request.postpath else None
+        channel = self._faces.lineup().by_id.get(int(match[1])) if match and not request.postpath else None
         if match is None or channel is None:
             raise Refusal(404, "There is no such channel; the playlist has those there are.")
         return channel, (match[2] or "").lower()
 
-    def _other_form(self, request: Request, channel: Channel, extension: str, kind: SourceKind, native: str) -> bytes:
-        if extension == channel.extension:
-            # The playlist said so before the source turned out to be something else.
-            return self._redirect(request, channel)
-        if extension in ("ts", "m3u8") or kind is SourceKind.VOD:
-            raise Refusal(406, f"This channel is not to be had as .{extension}; it is as .{native}.")
-        raise Refusal(404, f"This channel is not to be had as .{extension}; it is as .{native}.")
-
     def _redirect(self, request: Request, channel: Channel) -> bytes:
-        path = path_of(channel, self._parent.hub.kind_of(channel))
+        path = path_of(channel, self._faces.hub.kind_of(channel))
         request.setResponseCode(302)
         request.setHeader("Location", caller_of(request).base_url + path)
         request.setHeader("Cache-Control", "no-store")
         request.setHeader("Content-Length", "0")
         return b""
 
-    async def _hls(self, request: Request, channel: Channel) -> bytes:
-        request.setHeader("Content-Type", HLS_TYPE)
+    # Live
+
+    async def _play_live(self, request: Request, channel: Channel, kind: SourceKind, form: str) -> bytes | None:
         request.setHeader("Cache-Control", "no-store")
+        if form == "m3u8":
+            request.setHeader("Content-Type", HLS_TYPE)
+            if request.method == b"HEAD":
+                return b""
+            return await self._hls(request, channel, kind)
         if request.method == b"HEAD":
+            # Nothing is opened only to tell its type.
+            request.setHeader("Content-Type", "video/mp2t" if form == "ts" else "application/octet-stream")
             return b""
-        body = await self._parent.hls.open(channel, viewer_of(request))
+        if form == "ts" and self._faces.shares(channel):
+            return await self._watch(request, channel)
+        return await self._play_alone(request, channel)
+
+    async def _hls(self, request: Request, channel: Channel, kind: SourceKind) -> bytes:
+        faces = self._faces
+        try:
+            if kind is SourceKind.HLS:
+                body = await faces.hls.open(channel, viewer_of(request))
+            else:
+                body = await faces.packaged.open(channel, viewer_of(request))
+        except FoundPlaylist:
+            faces.hub.found_playlist(channel)
+            body = await faces.hls.open(channel, viewer_of(request))
+        except NotShareable:
+            raise Refusal(406, "This channel is not MPEG-TS: it is to be had only as it is.") from None
         request.setHeader("Content-Length", str(len(body)))
         return body
 
-    async def _play(self, request: Request, channel: Channel) -> bytes | None:
-        hub = self._parent.hub
+    async def _watch(self, request: Request, channel: Channel) -> bytes | None:
+        """Join the viewers of a channel that is on, or turn it on."""
+        faces = self._faces
+        session = faces.hub.admit(channel, viewer_of(request), Face.TS)
+        try:
+            on_air = await self._tune(channel)
+        except NotShareable:
+            session.end(Outcome.COMPLETED, "it cannot be shared")
+            return await self._play_alone(request, channel)
+        except BaseException as error:
+            if isinstance(error, FoundPlaylist):
+                faces.hub.found_playlist(channel)
+                session.end(Outcome.COMPLETED, "followed as HLS")
+                return self._redirect(request, channel)
+            self._failed(session, error)
+            raise
+        if session.outcome is not None:
+            faces.player.live.leave(on_air)
+            raise LimitError(session.reason or "iptvd is stopping")
+        request.setHeader("Content-Type", "video/mp2t")
+        request.setHeader("X-Content-Type-Options", "nosniff")
+        faces.player.watch(request, session, on_air)
+        return None
+
+    async def _tune(self, channel: Channel) -> OnAir:
+        live = self._faces.player.live
+        try:
+            return await live.tune(channel)
+        except LimitError:
+            # A player that zaps may open the new channel a moment before it closes the old one.
+            await deferLater(self._faces.clock, ZAP)
+            return await live.tune(channel)
+
+    # For one viewer alone
+
+    async def _play_alone(self, request: Request, channel: Channel) -> bytes | None:
+        hub = self._faces.hub
         endless = channel.source_kind is SourceKind.TS
         ask = Ask() if endless else ask_of(request)
         session = hub.admit(channel, viewer_of(request), Face.TS if endless else Face.VOD)
         try:
-            opened = await hub.open(channel, ask)
+            source, opened = await hub.open(session, ask)
         except FoundPlaylist:
             session.end(Outcome.COMPLETED, "followed as HLS")
             return self._redirect(request, channel)
-        except UpstreamError as error:
-            session.end(Outcome.EXHAUSTED, error.sentence)
-            raise
-        except BaseException:
-            session.end(Outcome.VIEWER_LEFT)
+        except BaseException as error:
+            self._failed(session, error)
             raise
         if opened.upstream is None:
             session.end(Outcome.COMPLETED)
@@ -221,49 +195,21 @@ class StreamResource(AnswerResource):
         if session.outcome is not None:
             opened.upstream.stopProducing()
             raise LimitError(session.reason or "iptvd is stopping")
-        if endless:
-            request.setHeader("Cache-Control", "no-store")
-        self._parent.player.play(request, session, opened, endless, session.end)
+        reopen = None if endless or not source.url else self._reopening(source)
+        self._faces.player.play(request, session, opened, endless, session.end, reopen)
         return None
 
+    def _reopening(self, source: Source) -> Reopen:
+        async def reopen(headers: Headers) -> HTTPUpstream:
+            return await self._faces.hub.opener.http(source, source.url, Ask("GET", headers))
 
-class ContentResource(AnswerResource):
-    """
-    ``/content/<token>.<ext>`` and ``/key/<token>``.
+        return reopen
 
-    :param keys: whether this is where keys are.
-    """
-
-    open_to_pages = True
-    isLeaf = False
-
-    def __init__(self, hls: HlsRelay, player: Player, keys: bool) -> None:
-        super().__init__()
-        self._hls = hls
-        self._player = player
-        self._keys = keys
-
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        """What the token stands for, whether it is good or not."""
-        return self
-
-    async def answer(self, request: Request) -> bytes | None:
-        """Relay it."""
-        name = (request.prepath or [b""])[-1].decode("ascii", "replace")
-        token, _, extension = name.partition(".")
-        viewer = viewer_of(request)
-        if extension == "m3u8" and not self._keys:
-            request.setHeader("Content-Type", HLS_TYPE)
-            request.setHeader("Cache-Control", "no-store")
-            query = request.uri.partition(b"?")[2].decode("ascii", "replace")
-            body = await self._hls.playlist(token, query, viewer)
-            request.setHeader("Content-Length", str(len(body)))
-            return b"" if request.method == b"HEAD" else body
-        role = Role.KEY if self._keys else None
-        session, opened, over = await self._hls.content(token, role, ask_of(request), viewer)
-        request.setHeader("Cache-Control", "no-store" if self._keys else "private, max-age=300")
-        if opened.upstream is None:
-            respond(request, opened)
-            return b""
-        self._player.play(request, session, opened, endless=False, over=over)
-        return None
+    def _failed(self, session: Session, error: BaseException) -> None:
+        """What a session ends with that nothing was played in."""
+        if isinstance(error, UpstreamError):
+            session.end(Outcome.EXHAUSTED, error.sentence)
+        elif isinstance(error, LimitError):
+            session.end(Outcome.REFUSED, error.sentence)
+        else:
+            session.end(Outcome.VIEWER_LEFT)

@@ -44,8 +44,12 @@ class Taken:
     plain: socket.socket | None
 
     def close(self) -> None:
-        """Close it once what its transport still holds is sent."""
+        """Close it once what its transport still holds is sent; what the kernel holds, it sends."""
         self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close it at once, whatever is still to be sent."""
+        self.transport.abortConnection()  # type: ignore[attr-defined]
 
 
 def take_over(request: Request, left: Callable[[], None]) -> Taken | None:

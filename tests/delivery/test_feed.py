@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.feed import MOST_ATTEMPTS, Feed, FeedState, NotShareable, Timing
-from iptvd.delivery.opening import Ask, Opened
+from iptvd.delivery.opening import Opened
 from iptvd.delivery.ring import Budget, Ring
 from iptvd.delivery.slots import Slots
 from iptvd.errors import LimitError, UpstreamError
@@ -33,7 +33,7 @@ class Origins:
         self.asked: list[str] = []
         self.taps: list[Tap] = []
 
-    async def open(self, source: Source, ask: Ask, extension: str) -> Opened:
+    async def open(self, source: Source, extension: str) -> Opened:
         self.asked.append(source.url[-1])
         script = self.script.get(source.url[-1], [Media.TS])
         now = script.pop(0) if len(script) > 1 else script[0]
@@ -71,7 +71,7 @@ class FeedTestCase(SynchronousTestCase):
             CHANNEL,
             self.broadcast,
             sources,
-            self.origins,  # type: ignore[arg-type]
+            self.origins,
             self.slots,
             self.clock,
             self.clock.seconds,

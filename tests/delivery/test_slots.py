@@ -54,6 +54,20 @@ class SlotsTests(SynchronousTestCase):
         self.assertIsNone(slots.take("a"))
         self.assertEqual(given_up, ["a"])
 
+    def test_shared(self) -> None:
+        """Those who share something take one connection together, until the last of them is gone."""
+        slots = Slots(lambda provider: 1)
+        first, second = slots.share("a", "x"), slots.share("a", "x")
+        self.assertIsNone(slots.share("a", "y"))
+        assert first is not None
+        assert second is not None
+        first.release()
+        first.release()
+        self.assertEqual(slots.used("a"), 1)
+        second.release()
+        self.assertEqual(slots.used("a"), 0)
+        self.assertIsNotNone(slots.share("a", "y"))
+
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 20)), max_size=200))
     def test_nothing_leaks(self, events: list[tuple[str, bool, int]]) -> None:
         """After any order of taking and giving back, the count is that of what is out, and in the end zero."""

@@ -1,0 +1,133 @@
+"""Everything that plays, made from the settings and put together: origins, what is shared, sessions, HLS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from iptvd.delivery.feed import Timing
+from iptvd.delivery.hls import HlsRelay
+from iptvd.delivery.hub import Hub
+from iptvd.delivery.isolated import Means
+from iptvd.delivery.live import Live, LiveSettings
+from iptvd.delivery.live_sources import LiveSources
+from iptvd.delivery.opening import Opener
+from iptvd.delivery.packaged import PackagedHls
+from iptvd.delivery.ring import Budget
+from iptvd.delivery.segments import SegmentCache
+from iptvd.delivery.slots import Slots
+from iptvd.lineup_service import LineupService
+from iptvd.metrics import Metrics
+from iptvd.model import Channel
+from iptvd.protocols.http_upstream import Timeouts, connect_with
+from iptvd.protocols.splice import AVAILABLE, PipePool
+from iptvd.settings import Config
+from iptvd.store import Offload
+from iptvd.tokens import TokenBox
+from iptvd.web.player import Player
+from iptvd.web.stream import Faces
+
+
+def ring_budget(config: Config) -> int:
+    """Bytes that all rings together may take: a quarter of the machine's memory unless it is set."""
+    if config.ring_budget_mb:
+        return config.ring_budget_mb << 20
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
+def live_settings(config: Config) -> LiveSettings:
+    """What concerns shared channels."""
+    return LiveSettings(
+        span=config.ring_seconds,
+        join_back=config.join_back,
+        probe_back=max(config.join_back, min(6.0, config.ring_seconds / 2)),
+        linger=config.linger,
+        slow=config.slow_timeout,
+        timing=Timing(stall=config.stall_timeout),
+    )
+
+
+class Playing:
+    """
+    The parts, for the daemon to start, reconfigure and stop.
+
+    :param sliced: see `iptvd.slices.Slicer`.
+    :param ffmpeg: the program's path, empty where there is none.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        lineup: LineupService,
+        metrics: Metrics,
+        reactor: Any,
+        wall: Callable[[], float],
+        offload: Offload,
+        sliced: Callable[[Iterator[object]], Awaitable[None]],
+        ffmpeg: str,
+        token_key: bytes,
+    ) -> None:
+        self._lineup = lineup
+        self._config = config
+        timeouts = Timeouts(config.connect_timeout, config.head_timeout)
+        self.opener = opener = Opener(
+            reactor, connect_with(reactor, timeouts), timeouts, offload, config.user_agent, metrics
+        )
+        self.slots = slots = Slots(self._limit_of)
+        self._sources = LiveSources(opener, reactor, sliced, ffmpeg, config.hls_variant_cap * 1000)
+        self._budget = Budget(ring_budget(config))
+        self.live = live = Live(
+            lineup.sources, self._sources, slots, reactor, wall, self._budget, live_settings(config)
+        )
+        self.hub = hub = Hub(lineup.sources, opener, metrics, reactor, wall, config.max_streams, slots)
+        self.cache = SegmentCache(config.segment_cache_mb << 20, reactor)
+        self.hls = HlsRelay(
+            hub, TokenBox(token_key, wall), self._find, reactor, sliced, config.proxy_content, self.cache
+        )
+        self.packaged = PackagedHls(hub, live, self._find, reactor, wall, config.hls_target)
+        self._pipes = PipePool() if AVAILABLE else None
+        means = Means(reactor, reactor, self._pipes, config.stall_timeout, config.client_timeout)
+        self.player = Player(live, means)
+        self.faces = Faces(lambda: lineup.lineup, hub, self.hls, self.packaged, self.player, reactor, self._shares)
+
+    def reconfigure(self, config: Config) -> None:
+        """Take on other settings, for what begins from now on."""
+        self._config = config
+        self.hub.max_streams = config.max_streams
+        self.hub.forget_forms()
+        self.hls.proxy_content = config.proxy_content
+        self.player.set_timeouts(config.stall_timeout, config.client_timeout)
+        self.live.settings = live_settings(config)
+        self._sources.cap = config.hls_variant_cap * 1000
+        self._budget.limit = ring_budget(config)
+        self.packaged.target = config.hls_target
+
+    async def stop(self) -> None:
+        """Let go of every connection, child and pipe; the sessions have been drained before."""
+        self.packaged.close()
+        self.live.close()
+        self.cache.clear()
+        await self.opener.stop()
+        if self._pipes is not None:
+            self._pipes.close()
+
+    def _find(self, channel_id: int) -> Channel | None:
+        return self._lineup.lineup.by_id.get(channel_id)
+
+    def _limit_of(self, provider: str) -> int:
+        """A provider's connections: as the settings say, else as the provider says itself."""
+        for spec in self._config.providers:
+            if spec.name == provider and spec.max_connections is not None:
+                return spec.max_connections
+        runner = self._lineup.runners.get(provider)
+        account = runner.status.account if runner is not None else None
+        return account.max_connections if account is not None else 0
+
+    def _shares(self, channel: Channel) -> bool:
+        """Whether the viewers of a live channel share one connection."""
+        sharing = self._config.sharing
+        for spec in self._config.providers:
+            if spec.name == channel.provider and spec.sharing is not None:
+                sharing = spec.sharing
+        return sharing != "isolated"

@@ -1,0 +1,55 @@
+"""``/hls/<channel>/<session>/``: the playlists and segments that we package ourselves."""
+
+from __future__ import annotations
+
+import re
+
+from twisted.web.server import Request
+
+from iptvd.delivery.feed import NotShareable
+from iptvd.delivery.opening import Opened
+from iptvd.delivery.packaged import PackagedHls
+from iptvd.protocols.memory_upstream import MemoryUpstream
+from iptvd.web.content import HLS_TYPE
+from iptvd.web.player import Player, respond
+from iptvd.web.request import AnswerResource, Refusal, viewer_of
+
+_PATH = re.compile(r"([0-9]{1,10})/([A-Za-z0-9_-]{1,32})/(?:(index)\.m3u8|([0-9]{1,16})\.ts)")
+
+
+class PackagedResource(AnswerResource):
+    """All of it."""
+
+    open_to_pages = True
+    isLeaf = True
+
+    def __init__(self, packaged: PackagedHls, player: Player) -> None:
+        super().__init__()
+        self._packaged = packaged
+        self._player = player
+
+    async def answer(self, request: Request) -> bytes | None:
+        """A playlist or a segment."""
+        path = b"/".join(request.postpath or []).decode("ascii", "replace")
+        match = _PATH.fullmatch(path)
+        if match is None:
+            raise Refusal(404, "There is nothing at this address.")
+        channel, session_id, index, number = int(match[1]), match[2], match[3], match[4]
+        if index:
+            request.setHeader("Content-Type", HLS_TYPE)
+            request.setHeader("Cache-Control", "no-store")
+            try:
+                body = await self._packaged.playlist(channel, session_id, viewer_of(request))
+            except NotShareable:
+                raise Refusal(406, "This channel is not MPEG-TS: it is to be had only as it is.") from None
+            request.setHeader("Content-Length", str(len(body)))
+            return b"" if request.method == b"HEAD" else body
+        session, segment = self._packaged.segment(channel, session_id, int(number))
+        headers = (("Content-Type", "video/mp2t"), ("Content-Length", str(segment.size)))
+        request.setHeader("Cache-Control", "private, max-age=300")
+        opened = Opened(MemoryUpstream(segment), 200, headers)
+        if request.method == b"HEAD":
+            respond(request, opened)
+            return b""
+        self._player.play_short(request, session, opened)
+        return None
