@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, RedirectAgent, ResponseDone
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, RedirectAgent, ResponseDone
 from twisted.web.error import InfiniteRedirection, SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers as WebHeaders
@@ -21,6 +21,7 @@ from twisted.web.iweb import IAgent, IPolicyForHTTPS
 from zope.interface import implementer
 
 from iptvd.errors import ProviderError
+from iptvd.heads import BoundedEndpoints
 from iptvd.interfaces import IFetcher
 from iptvd.model import Fetched, Headers, ProviderState
 from iptvd.protocols.origin_tls import AnyCertificate
@@ -92,10 +93,9 @@ class Fetcher:
         """A fetcher that really connects, keeping idle connections in ``pool``."""
 
         def agent(verify: bool) -> IAgent:
-            if verify:
-                made: IAgent = Agent(reactor, connectTimeout=connect_timeout, pool=pool)
-            else:
-                made = Agent(reactor, _AnyCertificatePolicy(), connectTimeout=connect_timeout)
+            policy = BrowserLikePolicyForHTTPS() if verify else _AnyCertificatePolicy()
+            endpoints = BoundedEndpoints(reactor, policy, connect_timeout)
+            made: IAgent = Agent.usingEndpointFactory(reactor, endpoints, pool if verify else None)
             return made
 
         return cls(reactor, agent, user_agent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 
@@ -57,7 +57,7 @@ class Assembly:
 
     def steps(self) -> Iterator[None]:
         """Do it; each step is some hundred entries. Afterwards ``lineup`` is the whole."""
-        shown: list[tuple[str, Entry, Edited]] = []
+        shown: deque[tuple[str, Entry, Edited]] = deque()
         # A tvg-id that one provider has several times says nothing about which of them another provider's is.
         times: Counter[tuple[str, str]] = Counter()
         for provider, entries in self._listings:
@@ -65,10 +65,13 @@ class Assembly:
                 edited = self._rules.apply(provider, entry)
                 if edited is not None:
                     shown.append((provider, entry, edited))
-                    times[provider, edited.tvg_id] += 1
+                    if self._merge:
+                        times[provider, edited.tvg_id] += 1
                 if not done % 100:
                     yield
-        for done, (provider, entry, edited) in enumerate(shown):
+        for done in range(len(shown)):
+            # Taken out one by one: to free a hundred thousand at once takes longer than a step may.
+            provider, entry, edited = shown.popleft()
             shared = self._merge and entry.kind is not ChannelKind.VOD and bool(edited.tvg_id)
             self._place(provider, entry, edited, shared and times[provider, edited.tvg_id] == 1)
             if not done % 100:

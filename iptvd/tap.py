@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 
 from iptvd.errors import ConfigError, IptvdError
 from iptvd.ffmpeg import find
@@ -29,13 +31,24 @@ class _Main(MultiService):
         self._options = options
         self._daemon = daemon
         self._reactor = reactor
+        self._made_by = os.getpid()
         daemon.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         try:
             super().privilegedStartService()
         except IptvdError as error:
+            if os.getpid() != self._made_by:
+                # In the background by now: twistd passes this on to the terminal, where somebody waits for it.
+                raise
+            self._remove_pidfile()
             _leave(error)
+
+    def _remove_pidfile(self) -> None:
+        # Which twistd itself does for other exceptions, with a traceback.
+        twistd = getattr(self._options, "parent", None)
+        if twistd is not None and twistd.get("pidfile"):
+            Path(twistd["pidfile"]).unlink(missing_ok=True)
 
     def startService(self) -> None:
         super().startService()
@@ -49,6 +62,9 @@ class _Main(MultiService):
             self._daemon.reload(self._options.read_settings())
         except IptvdError as error:
             _log.error("the settings stay as they were: {reason}", reason=error.sentence)
+        except Exception:
+            # Left to the reactor, it would be logged with whatever it says.
+            _log.fault("the settings could not be read again", Failure())
 
 
 def _leave(error: IptvdError) -> None:

@@ -15,7 +15,7 @@ from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.errors import ConfigError, IptvdError, StoreError
-from iptvd.log import Log
+from iptvd.log import Fault, Log
 from iptvd.options import Options
 from iptvd.service import Daemon
 from iptvd.tap import _Main, makeService
@@ -94,6 +94,39 @@ class TapTests(SynchronousTestCase):
             self.main(Fragile(ConfigError("cannot listen on tcp:80"))).privilegedStartService()
         self.assertEqual(raised.exception.code, 1)
         self.assertEqual(self.errors.getvalue(), "iptvd: cannot listen on tcp:80\n")
+
+    def test_in_the_background(self) -> None:
+        """In the background the sentence goes to twistd, which tells it to the terminal."""
+        main = self.main(Fragile(ConfigError("cannot listen on tcp:80")))
+        self.patch(os, "getpid", lambda: 0)
+        with self.assertRaisesRegex(ConfigError, "tcp:80"):
+            main.privilegedStartService()
+        self.assertEqual(self.errors.getvalue(), "")
+
+    def test_no_file_is_left(self) -> None:
+        """The file with our process id that twistd has written is removed when nothing comes of the start."""
+        file = self.folder / "twistd.pid"
+        file.write_text("7")
+        parent = {"pidfile": str(file)}
+        options = SimpleNamespace(parent=parent)
+        main = _Main(options, Fragile(ConfigError("no")), AtOnce())  # type: ignore[arg-type]
+        with self.assertRaises(SystemExit):
+            main.privilegedStartService()
+        self.assertFalse(file.exists())
+
+    def test_hangup_with_a_fault(self) -> None:
+        """What nobody expected in a reload is logged with its place, without what it says, and changes nothing."""
+
+        def read() -> object:
+            raise ValueError("s3cret")
+
+        daemon = Fragile()
+        self.main(daemon, read).startService()
+        os.kill(os.getpid(), signal.SIGHUP)
+        (failure,) = self.flushLoggedErrors(Fault)
+        self.assertIn("ValueError at", str(failure.value))
+        self.assertNotIn("s3cret", failure.getTraceback())
+        self.assertEqual(daemon.reloaded, [])
 
     def test_faults_are_not_hidden(self) -> None:
         """What nobody expected is not turned into a sentence."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.daemon.launch import refused
+from tests.daemon.client import wait_for
+from tests.daemon.harness import find_twistd
+from tests.daemon.launch import QUICK, refused
+from tests.daemon.process import clean_environment
 
 pytestmark = pytest.mark.daemon
 
@@ -75,6 +79,27 @@ def test_port_in_use(tmp_path: Path) -> None:
         endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
         sentence = refused(tmp_path, *DEMO, "--listen", endpoint)
     assert sentence == f"cannot listen on {endpoint}: Address already in use; choose another with --listen"
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_pid_file(tmp_path: Path, background: bool) -> None:
+    """A port in use is told at the terminal in the background too, and no file with a process id is left behind."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        done = subprocess.run(
+            [find_twistd(), *([] if background else ["-n"]), "iptvd", *DEMO, "--listen", endpoint],
+            cwd=tmp_path,
+            env=clean_environment(tmp_path),
+            capture_output=True,
+            check=False,
+            timeout=QUICK,
+        )
+    assert done.returncode == 1
+    assert f"cannot listen on {endpoint}" in done.stderr.decode()
+    assert "Traceback" not in done.stdout.decode() + done.stderr.decode()
+    wait_for(lambda: not (tmp_path / "twistd.pid").exists(), what="the end of the file")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ FAULTS: dict[str, tuple[dict[str, object], str, str]] = {
         "not_understood",
         "",
     ),
+    "head": ({"endless_head": 1}, "unreachable", ""),
     "dropped": ({"drop": 1}, "unreachable", ""),
     "cut": (
         {"body": "#EXTM3U\n" + "#EXTINF:-1,A\nhttp://x.test/a\n" * 9, "die_after": 40},
