@@ -8,6 +8,7 @@ memory. What passes here is counted until the empty line that ends the head; 1xx
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -69,7 +70,7 @@ class _BoundedEndpoint:
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        connecting: Deferred[_Bounded] = self._endpoint.connect(_Factory(protocolFactory))
+        connecting: Deferred[Any] = self._endpoint.connect(_Factory(protocolFactory))
         return connecting.addCallback(lambda bounded: bounded.wrappedProtocol)
 
 
@@ -87,7 +88,7 @@ class BoundedEndpoints:
         self._timeout = timeout
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=self._timeout)
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=self._timeout)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
         elif uri.scheme != b"http":

@@ -36,7 +36,7 @@ class Nowhere:
         self.transport = Transport()
 
     def connect(self, factory: Factory) -> Deferred[object]:
-        self.protocol = factory.buildProtocol(None)  # type: ignore[arg-type]
+        self.protocol = factory.buildProtocol(None)
         assert self.protocol is not None
         self.protocol.makeConnection(self.transport)
         return succeed(self.protocol)
@@ -62,7 +62,7 @@ class BoundedTests(SynchronousTestCase):
         """An answer passes as it is, however long its body and however it is cut."""
         whole = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n" + bytes(3 * MAX_HEAD)
         self.ask()
-        for start in range(0, 40):
+        for start in range(40):
             self.answer(whole[start : start + 1])
         self.answer(whole[40:])
         self.assertEqual(self.received.data, whole)
