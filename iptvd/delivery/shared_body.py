@@ -50,7 +50,6 @@ class SharedBody:
     :ivar over: whether nothing more will come.
     :ivar error: why it is not whole.
     :ivar furthest: the bytes that the quickest of its readers has had.
-    :ivar flowing: the readers that are not paused.
     """
 
     log = Log()
@@ -63,7 +62,6 @@ class SharedBody:
         self.over = False
         self.error: UpstreamError | None = None
         self.furthest = 0
-        self.flowing = 0
         self._upstream = upstream
         self._owner = owner
         self._clock = clock
@@ -109,7 +107,6 @@ class SharedBody:
             number += 1
         reader = Reader(self, number, skip, start, stop)
         self._readers[reader] = None
-        self.flowing += 1
         reader.pump()
         self.settle()
         return reader
@@ -174,8 +171,6 @@ class SharedBody:
         if reader not in self._readers:
             return
         del self._readers[reader]
-        if not reader.paused:
-            self.flowing -= 1
         if self._readers:
             self.settle()
         else:
@@ -187,7 +182,8 @@ class SharedBody:
             self._trim()
         if self.over:
             return
-        hold = bool(self._readers) and not self.flowing and self.size - self.furthest > self._ahead
+        # A reader that is not paused has had all there is.
+        hold = bool(self._readers) and self.size - self.furthest > self._ahead
         if hold and not self._paused:
             self._paused = True
             self._upstream.pauseProducing()
@@ -268,9 +264,7 @@ class Reader(Upstream):
         """See `Upstream.attach`."""
         self._receiver = receiver
         was_ended = self.ended
-        if not was_ended and self.paused:
-            self.paused = False
-            self._body.flowing += 1
+        self.paused = False
         held, self._held = self._held, []
         # What was held goes first, whatever the receiver does meanwhile.
         self._pumping = True
@@ -322,14 +316,12 @@ class Reader(Upstream):
         """Take no more for now."""
         if not self.paused and not self.ended:
             self.paused = True
-            self._body.flowing -= 1
             self._body.settle()
 
     def resumeProducing(self) -> None:
         """Go on."""
         if self.paused and not self.ended:
             self.paused = False
-            self._body.flowing += 1
             self.pump()
             self._body.settle()
 

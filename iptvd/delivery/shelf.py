@@ -185,7 +185,6 @@ class Entry:
         self._shelf.alive.remove(self)
         self.forget()
         self._shelf.charged -= self.charge
-        self.charge = 0
         self.body.drop(error)
 
     # What the body tells

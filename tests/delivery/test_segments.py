@@ -378,6 +378,30 @@ class KeepingTests(CacheTests):
         viewers[0].leave()
         self.keep(5, bytes(BIGGEST))
 
+    def test_what_is_in_use_stays(self) -> None:
+        """What viewers still read, or what is about to become whole, is not taken away to make room for others."""
+        slow = []
+        for number in range(2):
+            waiting = self.open(number)
+            self.origin.last.answer(BIGGEST)
+            slow.append(drink(self.successResultOf(waiting)))
+            slow[-1].pause()
+            self.origin.last.tap.deliver(bytes(BIGGEST))
+            self.origin.last.tap.finish()
+        waiting = self.open(2)
+        self.origin.last.answer(BIGGEST)
+        gone = drink(self.successResultOf(waiting))
+        self.origin.last.tap.deliver(bytes(BIGGEST - 1))
+        gone.leave()
+        waiting = self.open(3)
+        self.origin.last.answer(BIGGEST)
+        self.assertIs(self.successResultOf(waiting).upstream, self.origin.last.tap)
+        self.assertEqual((self.cache.figures.entries, self.held()), (3, 3 * BIGGEST - 1))
+        slow[0].resume()
+        self.keep(4, bytes(BIGGEST))
+        slow[1].resume()
+        self.assertEqual([len(viewer.got) for viewer in slow], [BIGGEST] * 2)
+
     def test_it_turns_out_to_be_too_big(self) -> None:
         """A body without a length that grows too big reaches its viewers whole, but is dropped as they read it."""
         waiting = [self.open(), self.open()]

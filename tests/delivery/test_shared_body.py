@@ -161,6 +161,21 @@ class SharedBodyTests(SynchronousTestCase):
         self.tap.finish()
         self.assertEqual(len(Drinker(reader).got), 3 + 6 * HOLD)
 
+    def test_what_was_held_goes_first(self) -> None:
+        """A viewer that pauses and goes on while it gets what was held for it gets all in order."""
+
+        class Hasty(Drinker):
+            def data_received(self, data: bytes | memoryview) -> None:
+                self.upstream.pauseProducing()
+                self.upstream.resumeProducing()
+                super().data_received(data)
+
+        self.started()
+        reader = self.body.reader()
+        for number in range(5):
+            self.tap.deliver(bytes([number]) * (HOLD // 2))
+        self.assertEqual(Hasty(reader).got, b"".join(bytes([number]) * (HOLD // 2) for number in range(5)))
+
     def test_a_short_body_before_it_is_attached(self) -> None:
         """A body that is whole before anyone listens is heard whole."""
         self.started()
@@ -209,6 +224,24 @@ class SharedBodyTests(SynchronousTestCase):
                 while not viewer.over:
                     viewer.resume()
                 self.assertEqual((viewer.got, viewer.ends), (b"abcdefghi"[start:stop], [None]))
+
+    def test_a_part_of_large_blocks(self) -> None:
+        """A part that begins within one block and ends within another is exact."""
+        self.started()
+        blocks = [bytes([number]) * HOLD for number in range(4)]
+        for block in blocks:
+            self.tap.deliver(block)
+        self.tap.finish()
+        start, stop = HOLD + 7, 3 * HOLD + 9
+        self.assertEqual(Drinker(self.body.reader(start, stop)).got, b"".join(blocks)[start:stop])
+
+    def test_the_end_is_told_to_one_that_is_paused(self) -> None:
+        """A viewer that has had everything is told so, even while it takes nothing."""
+        (viewer,) = self.started()
+        self.tap.deliver(b"abc")
+        viewer.pause()
+        self.tap.finish()
+        self.assertEqual(viewer.ends, [None])
 
     def test_dropped(self) -> None:
         """Who still reads a body that is dropped is told why; nothing is kept, and the origin is left."""
