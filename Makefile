@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?= --provider demo
 PORT ?= 8085
 
-.PHONY: run test lint types unit clean
+.PHONY: run test lint types unit bench clean
 
 # A stamp for each set of packages: made anew when what it depends on has changed.
 $(VENV)/bin/python:
@@ -43,6 +43,10 @@ types: $(VENV)/test.stamp
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
 	$(BIN)/python tests/pure_coverage.py
+
+# What it costs and how quick it is, beside nginx and HAProxy where they are installed: bench/README.md.
+bench: $(VENV)/run.stamp
+	PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python -m bench $(BENCH) $(ROWS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache

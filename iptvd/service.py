@@ -143,7 +143,6 @@ class Daemon(MultiService):
     def startService(self) -> None:
         """Start, and say so."""
         super().startService()
-        self.site.startFactory()
         for notice in self.notices:
             self.log.warn("{notice}", notice=notice)
         for address in self.listening.addresses:

@@ -15,7 +15,15 @@ PACKAGE = Path(iptvd.__file__).parent
 PROJECT = PACKAGE.parent
 
 #: Of the protocols, those that move bytes with Twisted; all others are pure.
-NOT_PURE = {"file_upstream", "http_upstream", "origin_tls", "process_upstream", "upstream"}
+NOT_PURE = {
+    "file_upstream",
+    "http_upstream",
+    "memory_upstream",
+    "origin_tls",
+    "process_upstream",
+    "splice",
+    "upstream",
+}
 
 
 def imports_in(source: str, package: str) -> Iterator[str]:

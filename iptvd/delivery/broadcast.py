@@ -1,10 +1,10 @@
 """
 One live channel for all who watch it: packets go in, into the ring, and out to every viewer's cursor.
 
-What comes in close together goes out together. How long we wait for more depends on what a round of sending costs:
-with few viewers next to nothing, with many so long that sending takes a bounded share of the time. A round goes over
-the viewers that are not waiting for room themselves, in slices of at most `SLICE` seconds a turn of the reactor; what
-comes in meanwhile goes out with the next.
+What comes in close together goes out together. Between two rounds of sending lies a pause that depends on what a round
+costs: with few viewers next to nothing, with many so long that sending takes a bounded share of the time. What comes
+when the pause is over does not wait. A round goes over the viewers that are not waiting for room themselves, in slices
+of at most `SLICE` seconds a turn of the reactor; what comes in meanwhile goes out with the next.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from iptvd.protocols.joins import Follower
 
 #: Bytes that are not kept waiting for more.
 COALESCED = 32768
-#: Bounds of the wait for more, in seconds, and how many times the cost of a round it is.
+#: Bounds of the pause after a round, in seconds, and how many times the cost of the round it is.
 LEAST_WAIT = 0.001
 MOST_WAIT = 0.02
 WAIT_FOR_COST = 4.0
@@ -51,7 +51,7 @@ class Broadcast:
         self._follower = Follower()
         self._incoming: list[bytes] = []
         self._incoming_size = 0
-        self._wait = LEAST_WAIT
+        self._pause_ends = 0.0
         self._timer: IDelayedCall | None = None
         self._slow_timer: IDelayedCall | None = None
         self._viewers: dict[Viewer, float] = {}
@@ -62,6 +62,7 @@ class Broadcast:
         self._turn: IDelayedCall | None = None
         self._over = False
         self._observers: list[Callable[[], None]] = []
+        self._told_of_breaks: list[Callable[[], None]] = []
 
     # Viewers
 
@@ -107,7 +108,9 @@ class Broadcast:
         if self._incoming_size >= COALESCED:
             self.flush()
         elif self._timer is None:
-            self._timer = self._clock.callLater(self._wait, self.flush)
+            # No longer than any pause is, should the clock be set back.
+            left = min(max(0.0, self._pause_ends - self._clock.seconds()), MOST_WAIT)
+            self._timer = self._clock.callLater(left, self.flush)
 
     def flush(self) -> None:
         """Let what has come in so far go out."""
@@ -133,14 +136,28 @@ class Broadcast:
         for came in tuple(self._observers):
             came()
 
-    def observe(self, came: Callable[[], None]) -> None:
-        """Have this called each time there is more in the ring."""
-        self._observers.append(came)
+    def break_here(self) -> None:
+        """What comes from now on is of another source, or of another time, than what was before."""
+        self.flush()
+        for broke in tuple(self._told_of_breaks):
+            broke()
 
-    def unobserve(self, came: Callable[[], None]) -> None:
+    def observe(self, came: Callable[[], None], broke: Callable[[], None] | None = None) -> None:
+        """
+        Have this called each time there is more in the ring.
+
+        :param broke: is called where what follows does not carry on what was before, which is all in the ring by then.
+        """
+        self._observers.append(came)
+        if broke is not None:
+            self._told_of_breaks.append(broke)
+
+    def unobserve(self, came: Callable[[], None], broke: Callable[[], None] | None = None) -> None:
         """No more."""
         if came in self._observers:
             self._observers.remove(came)
+        if broke in self._told_of_breaks:
+            self._told_of_breaks.remove(broke)
 
     @property
     def follower(self) -> Follower:
@@ -166,7 +183,8 @@ class Broadcast:
                 return
         self._round_cost += perf_counter() - begun
         self._round = None
-        self._wait = min(max(LEAST_WAIT, WAIT_FOR_COST * self._round_cost), MOST_WAIT)
+        pause = min(max(LEAST_WAIT, WAIT_FOR_COST * self._round_cost), MOST_WAIT)
+        self._pause_ends = self._clock.seconds() + pause
         if self._again:
             self._turn = self._clock.callLater(0, self._start_round)
 
@@ -191,6 +209,7 @@ class Broadcast:
         self._round = None
         self._incoming.clear()
         self._observers.clear()
+        self._told_of_breaks.clear()
         for viewer in list(self._viewers):
             ended(viewer)
         self.ring.clear()

@@ -24,37 +24,34 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Protocol
 
-from attrs import define, frozen
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from iptvd.delivery.broadcast import Broadcast
-from iptvd.delivery.hlspiece import SourceGone
+from iptvd.delivery.line import Health, Line
 from iptvd.delivery.opening import FoundPlaylist, Opened
+from iptvd.delivery.pulse import Pulse
 from iptvd.delivery.slots import Slot, Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.log import Log
-from iptvd.model import Channel, Outcome, Source
-from iptvd.protocols.joins import Follower
-from iptvd.protocols.mpegts import Packets, null_packets
+from iptvd.model import Channel, Outcome, Source, SourceKind
+from iptvd.protocols.mpegts import null_packets
 from iptvd.protocols.sniff import Media
 from iptvd.protocols.translation import Translator, read_ending
-from iptvd.protocols.upstream import Upstream
 
 #: Seconds between two looks at how the lead is doing.
 LOOK = 0.25
 #: Seconds of silence after which the next source is connected beside the lead.
 SILENCE = 1.0
-#: A lead whose clock runs slower than this share of real time, over so many seconds, has stalled.
-TRICKLE = 0.7
-TRICKLE_SECONDS = 10.0
 #: Attempts in a minute after which the channel is given up.
 MOST_ATTEMPTS = 12
 MINUTE = 60.0
-#: Seconds until a source that failed is tried again, doubled with each failure in a row.
-FIRST_BACKOFF = 0.25
-MOST_BACKOFF = 15.0
+#: Seconds without anything to watch after which it is given up, however few the attempts were.
+MOST_QUIET = 60.0
+#: Seconds that a source has to bring something that a viewer can begin with.
+JOIN_PATIENCE = 15.0
 #: Seconds of the ring that tell how the old stream ended.
 TAIL = 2.0
 #: Null packets that keep players alive while there is nothing else, and how often.
@@ -86,59 +83,6 @@ class Timing:
     """
 
     stall: float = 5.0
-
-
-@define(eq=False)
-class _Health:
-    """
-    How a source has done lately.
-
-    :ivar failures: in a row.
-    :ivar not_before: when it may be tried again.
-    """
-
-    failures: int = 0
-    not_before: float = 0.0
-
-    def failed(self, now: float) -> None:
-        self.not_before = now + min(FIRST_BACKOFF * 2**self.failures, MOST_BACKOFF)
-        self.failures += 1
-
-
-class _Line:
-    """One open source, as a receiver of its upstream."""
-
-    def __init__(self, feed: Feed, index: int, upstream: Upstream, slot: Slot, now: float) -> None:
-        self.index = index
-        self.upstream = upstream
-        self.heard = now
-        self.follower = Follower()
-        self.translator: Translator | None = None
-        self.leads = False
-        self._feed = feed
-        self._slot = slot
-        self._packets = Packets()
-        self._closed = False
-
-    def data_received(self, data: bytes | memoryview) -> None:
-        if self._closed:
-            return
-        packets = self._packets.feed(bytes(data))
-        if packets:
-            self._feed.packets_came(self, packets)
-
-    def body_ended(self, error: UpstreamError | None) -> None:
-        if not self._closed:
-            self.close()
-            if isinstance(error, SourceGone):
-                self._feed.source_gone()
-            self._feed.line_ended(self, error.sentence if error is not None else "the origin ended the stream")
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self.upstream.stopProducing()
-            self._slot.release()
 
 
 class NotShareable(Exception):  # noqa: N818 - what was found
@@ -180,14 +124,14 @@ class Feed:
         self._timing = timing
         self._given_up = given_up
         self._sources: list[tuple[str, Source]] = []
-        self._health: dict[int, _Health] = {}
-        self._lead: _Line | None = None
-        self._candidate: _Line | None = None
+        self._health: dict[int, Health] = {}
+        self._lead: Line | None = None
+        self._candidate: Line | None = None
         self._connecting: Deferred[None] | None = None
         self._attempts: deque[float] = deque()
         self._timer: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
-        self._pcr_then: tuple[float, int] | None = None
+        self._pulse = Pulse()
         self._index = 0
         self._reason = ""
         self._quiet_since = 0.0
@@ -259,22 +203,23 @@ class Feed:
             if self.state is FeedState.CLOSED:
                 return
             raise NotShareable
-        line = _Line(self, index, upstream, slot, self._clock.seconds())
+        line = Line(self, index, upstream, slot, self._clock.seconds())
         self._index = index
         self._set_lead(line)
         self._look()
         upstream.attach(line)
 
-    def _set_lead(self, line: _Line) -> None:
+    def _set_lead(self, line: Line) -> None:
         line.leads = True
         self._lead = line
         self._index = line.index
         self.state = FeedState.STREAMING
-        self._pcr_then = None
+        self._pulse = Pulse()
+        self._pulse.see(self._clock.seconds(), self._broadcast.follower.last_pcr)
 
     # What the lines tell
 
-    def packets_came(self, line: _Line, packets: bytes) -> None:
+    def packets_came(self, line: Line, packets: bytes) -> None:
         """Whole packets of a line."""
         now = self._clock.seconds()
         line.heard = now
@@ -282,6 +227,8 @@ class Feed:
             self._health_of(line.index).failures = 0
             self._fed = now
             self._broadcast.take(line.translator.translate(packets) if line.translator is not None else packets)
+            if not self._pulse.begun:
+                self._pulse.see(now, self._broadcast.follower.last_pcr)
             return
         joins = line.follower.scan(packets)
         program = line.follower.program
@@ -293,7 +240,7 @@ class Feed:
         """A source refuses what it gave before: its address may have expired."""
         self._stale = True
 
-    def line_ended(self, line: _Line, reason: str) -> None:
+    def line_ended(self, line: Line, reason: str) -> None:
         """A line has ended by itself."""
         self._reason = reason
         self._health_of(line.index).failed(self._clock.seconds())
@@ -326,9 +273,9 @@ class Feed:
                 reason=reason,
             )
 
-    def _take_over(self, line: _Line, packets: bytes) -> None:
+    def _take_over(self, line: Line, packets: bytes) -> None:
         """The candidate has reached a join point: from here on it leads."""
-        self._broadcast.flush()
+        self._broadcast.break_here()
         ring, since = self._broadcast.ring, self._fed - TAIL
         blocks = [block.data for block in ring.after(ring.first, ring.next - ring.first) if block.time >= since]
         # The tables may have been sent before that.
@@ -339,6 +286,11 @@ class Feed:
             packets = line.translator.translate(packets)
         else:
             packets = line.follower.tables + packets
+        if line is self._lead:
+            # The same source after a break of its own; whether it is silent has nothing to do with it.
+            line.leads = True
+            self._broadcast.take(packets)
+            return
         former, self._lead, self._candidate = self._lead, None, None
         if former is not None:
             former.close()
@@ -408,8 +360,8 @@ class Feed:
         soonest = min(fitting, key=lambda index: self._health_of(index).not_before)
         return soonest, self._health_of(soonest).not_before - now
 
-    def _health_of(self, index: int) -> _Health:
-        return self._health.setdefault(index, _Health())
+    def _health_of(self, index: int) -> Health:
+        return self._health.setdefault(index, Health())
 
     async def _connect(self, index: int) -> None:
         provider, source = self._sources[index]
@@ -440,7 +392,7 @@ class Feed:
             if self.state is FeedState.SWITCHING:
                 raise UpstreamError(502, "the origin sent something else than MPEG-TS")
             return
-        self._candidate = line = _Line(self, index, upstream, slot, self._clock.seconds())
+        self._candidate = line = Line(self, index, upstream, slot, self._clock.seconds())
         upstream.attach(line)
 
     def _look(self) -> None:
@@ -449,11 +401,13 @@ class Feed:
         now = self._clock.seconds()
         lead = self._lead
         if lead is not None:
-            silent = now - lead.heard
+            pcr = self._broadcast.follower.last_pcr
+            self._pulse.see(now, pcr)
+            silent = self._silence_of(lead, now)
             if silent >= self._timing.stall:
                 lead.close()
                 self.line_ended(lead, f"the origin sent nothing for {self._timing.stall:g} s")
-            elif silent >= SILENCE or self._trickles(now):
+            elif silent >= SILENCE or self._pulse.trickles(now, pcr):
                 self._begin_switch("it is silent" if silent >= SILENCE else "it trickles", silent >= SILENCE)
                 self._connect_next()
             elif self.state is FeedState.SWITCHING and self._may_recover and self._has_joined():
@@ -464,28 +418,32 @@ class Feed:
         if candidate is not None and now - candidate.heard >= self._timing.stall:
             candidate.close()
             self.line_ended(candidate, f"the origin sent nothing for {self._timing.stall:g} s")
-        if self._lead is None and self.state is FeedState.SWITCHING and now - self._quiet_since >= SILENCE:
-            self._broadcast.take(null_packets(KEEPALIVE))
+        for line in (self._candidate, self._lead):
+            waits = line is not None and not (line.leads and self._broadcast.ring.joins)
+            if line is not None and waits and now - line.began >= JOIN_PATIENCE:
+                line.close()
+                self.line_ended(line, "nothing came that a player can begin with")
+        if self._lead is None and self.state is FeedState.SWITCHING:
+            quiet = now - self._quiet_since
+            if quiet >= MOST_QUIET:
+                self._give_up(f"no source worked for {MOST_QUIET:g} s, the last because {self._reason}")
+            elif quiet >= SILENCE:
+                self._broadcast.take(null_packets(KEEPALIVE))
+
+    def _silence_of(self, lead: Line, now: float) -> float:
+        """
+        For how long it has brought nothing.
+
+        What is cut into segments comes in bursts: there, what came in advance has to be played first.
+        """
+        source = self._sources[lead.index][1]
+        bursts = source.kind is SourceKind.HLS or bool(source.command)
+        return self._pulse.silence(now, lead.heard) if bursts else now - lead.heard
 
     def _has_joined(self) -> bool:
         """Whether the lead has reached a join point since it fell silent."""
         joins = self._broadcast.ring.joins
         return bool(joins) and joins[-1].time > self._quiet_since
-
-    def _trickles(self, now: float) -> bool:
-        """Whether the lead's clock falls behind real time."""
-        pcr = self._broadcast.follower.last_pcr
-        if pcr is None:
-            return False
-        if self._pcr_then is None:
-            self._pcr_then = (now, pcr)
-            return False
-        then, before = self._pcr_then
-        if now - then < TRICKLE_SECONDS:
-            return False
-        self._pcr_then = (now, pcr)
-        went = ((pcr - before) % (300 << 33)) / 27e6
-        return went < TRICKLE * (now - then)
 
     # The end
 

@@ -50,8 +50,7 @@ class Flight(Generic[T]):
 
     def _leave(self, waiter: Deferred[T]) -> None:
         self._waiters.pop(waiter, None)
-        # While the others are being told it is over anyway.
-        if not self._waiters and self._closed is not None:
+        if not self._waiters:
             self._close()
             self._cancel()
 

@@ -24,6 +24,7 @@ from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.errors import LimitError, ProtocolError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source
 from iptvd.protocols.m3u8 import MAX_BODY, Rewriting, Rewritten, Role, single_variant
+from iptvd.protocols.sniff import ENOUGH
 from iptvd.protocols.upstream import Upstream
 from iptvd.tokens import Grant, TokenBox
 
@@ -281,8 +282,6 @@ class HlsRelay:
 
     async def _fetch(self, hls: HlsSession, url: str, here: str) -> Rewritten:
         """A playlist of the origin's, rewritten; ``here`` leads from the playlist's own address to our content."""
-        found = await self._cache.playlist(locate(hls.source, url), lambda: self._ask(hls.source, url))
-        body = found.body
         direct = not self.proxy_content and self._hub.opener.needs_no_headers(hls.source)
 
         def mint(target: str, role: Role, extension: str) -> str:
@@ -295,6 +294,8 @@ class HlsRelay:
             return f"{here}{token}.{extension}"
 
         try:
+            found = await self._cache.playlist(locate(hls.source, url), lambda: self._ask(hls.source, url))
+            body = found.body
             rewriting = Rewriting(body, found.url, mint, hls.variables)
             if len(body) > AT_ONCE:
                 await self._sliced(iter(rewriting))
@@ -315,6 +316,9 @@ class HlsRelay:
             body = await _Gathering(upstream, MAX_BODY).done.addTimeout(PLAYLIST_TIMEOUT, self._clock)
         except TimeoutError:
             raise UpstreamError(504, f"the origin's playlist took longer than {PLAYLIST_TIMEOUT:g} s") from None
+        if b"#EXTM3U" not in body[:ENOUGH]:
+            # This raises what it is instead, so that it is not kept: a page that says "later" may soon be gone.
+            Rewriting(body, upstream.url, lambda target, role, extension: target)
         return PlaylistBody(upstream.url, body)
 
     def _seal(self, hls: HlsSession, url: str, role: Role) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from iptvd.delivery.feed import Opens
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, playable
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.slots import Slot, Slots
@@ -82,6 +83,8 @@ class Hub:
         reason = ""
         if self._draining:
             reason = "iptvd is stopping"
+        elif session_id in self._sessions:
+            reason = "this session is another viewer's"
         elif self.max_streams and len(self._sessions) >= self.max_streams:
             reason = f"all {self.max_streams} streams are in use (max_streams)"
         if reason:
@@ -113,12 +116,13 @@ class Hub:
             raise UpstreamError(502, "its provider offers it in another form now: reload the playlist")
         return found
 
-    async def open(self, session: Session, ask: Ask) -> tuple[Source, Opened]:
+    async def open(self, session: Session, ask: Ask, live: Opens | None = None) -> tuple[Source, Opened]:
         """
         Open the first of a channel's sources that works, for this session alone: a stream or a file.
 
         Until the session ends it holds one of the provider's connections.
 
+        :param live: opens it as a live stream, whatever its source is made of.
         :raises UpstreamError: that of the best source, when none does.
         :raises LimitError: when there is no connection left for any.
         """
@@ -131,7 +135,10 @@ class Hub:
                 full = full or self.full(provider)
                 continue
             try:
-                opened = await self.opener.open(source, ask, channel.extension)
+                if live is not None:
+                    opened = await live.open(source, channel.extension)
+                else:
+                    opened = await self.opener.open(source, ask, channel.extension)
             except UpstreamError as error:
                 slot.release()
                 if isinstance(error, FoundPlaylist):

@@ -23,7 +23,8 @@ from iptvd.log import Log
 from iptvd.model import Outcome
 from iptvd.protocols.heads import Framing
 from iptvd.protocols.http_upstream import HTTPUpstream
-from iptvd.protocols.splice import AVAILABLE, End, HasFileno, PipePool, Splice, plain_socket
+from iptvd.protocols.pipes import PipePool
+from iptvd.protocols.splice import AVAILABLE, End, HasFileno, Splice, plain_socket
 from iptvd.protocols.upstream import Upstream
 
 
@@ -45,7 +46,7 @@ class Means:
 
 
 class _Held:
-    """Takes what an upstream held."""
+    """Takes what of a body came together with its head."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -54,7 +55,7 @@ class _Held:
         self.data += data
 
     def body_ended(self, error: UpstreamError | None) -> None:
-        """It has not: that was looked at before."""
+        """By its length, which is counted here as well."""
 
 
 def spliceable(upstream: Upstream) -> HasFileno | None:
@@ -108,6 +109,7 @@ class IsolatedRelay:
         self._work: Deferred[None] | None = None
         self._since = means.clock.seconds()
         self._timer: IDelayedCall | None = None
+        self._turn: IDelayedCall | None = None
         self._over = False
 
     @property
@@ -135,8 +137,9 @@ class IsolatedRelay:
         self._finished(outcome, reason)
 
     def _let_go(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for call in (self._timer, self._turn):
+            if call is not None and call.active():
+                call.cancel()
         if self._splice is not None:
             self._splice.stop()
             self._splice = None
@@ -158,9 +161,13 @@ class IsolatedRelay:
         held = _Held()
         self._upstream.attach(held)
         self._upstream.pauseProducing()
+        self._splice = splice
+        # What tells of an upstream's head may be the very call that brings the first of its body, after the head.
+        self._turn = means.clock.callLater(0, self._begin, splice, held)
+
+    def _begin(self, splice: Splice, held: _Held) -> None:
         left = self._body.left
         first, self._first = self._first + held.data, b""
-        self._splice = splice
         splice.start(first, None if left is None else left - len(held.data))
 
     def _pass_through(self) -> None:

@@ -48,6 +48,7 @@ class OnAir:
     One channel that is on.
 
     :ivar users: who keeps it on, viewers and packagers.
+    :ivar failure: why it could not be turned on.
     :ivar at_close: is told when it is turned off, and why.
     """
 
@@ -57,6 +58,7 @@ class OnAir:
     users: int = 0
     starting: bool = True
     closed: bool = False
+    failure: Failure | None = None
     _waiting: list[Deferred[None]] = field(factory=list)
     linger: IDelayedCall | None = None
     work: Deferred[None] | None = None
@@ -68,6 +70,7 @@ class Live:
     Turns channels on and off.
 
     :param sources: resolves a channel.
+    :ivar opener: opens live sources as MPEG-TS, whatever they are.
     """
 
     log = Log()
@@ -84,7 +87,7 @@ class Live:
     ) -> None:
         self.settings = settings
         self._sources = sources
-        self._opener = opener
+        self.opener = opener
         self._slots = slots
         self._clock = clock
         self._wall = wall
@@ -123,6 +126,10 @@ class Live:
             except BaseException:
                 self.leave(on_air)
                 raise
+        elif on_air.failure is not None:
+            # It failed before anything had to be waited for.
+            self.leave(on_air)
+            on_air.failure.raiseException()
         return on_air
 
     def leave(self, on_air: OnAir) -> None:
@@ -168,7 +175,7 @@ class Live:
             channel,
             broadcast,
             self._sources,
-            self._opener,
+            self.opener,
             self._slots,
             self._clock,
             self._wall,
@@ -183,6 +190,7 @@ class Live:
         on_air.starting = False
         waiting, on_air._waiting = on_air._waiting, []
         if isinstance(result, Failure):
+            on_air.failure = result
             self._close(on_air)
         for one in waiting:
             if not one.called:
@@ -198,7 +206,7 @@ class Live:
         if on_air.work is not None:
             on_air.work.cancel()
         on_air.feed.close()
-        for call in on_air.at_close:
+        for call in tuple(on_air.at_close):
             call(outcome, reason)
         on_air.broadcast.close(lambda viewer: viewer.session.end(outcome, reason))
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from iptvd.delivery.feed import NotShareable
 from iptvd.delivery.hls import IDLE_TARGETS, LEAST_IDLE
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.live import Live
+from iptvd.delivery.opening import FoundPlaylist
 from iptvd.delivery.packager import Packager
 from iptvd.delivery.pieces import Segment
 from iptvd.delivery.session import Face, Session, Viewer
@@ -20,10 +22,10 @@ from iptvd.protocols.m3u8 import single_variant
 
 @define(eq=False)
 class _Watching:
-    """A viewer's session, and when it is over without a request."""
+    """A viewer's session, and when it is over without a request; that does not count while the first is answered."""
 
     session: Session
-    timer: IDelayedCall
+    timer: IDelayedCall | None = None
 
 
 class PackagedHls:
@@ -59,10 +61,22 @@ class PackagedHls:
         :raises LimitError: when it is not admitted.
         :raises UpstreamError: when no source works, or none brings a segment in time.
         """
-        session = self._hub.admit(channel, viewer, Face.HLS)
+        packager, session = await self._begin(self._hub.admit(channel, viewer, Face.HLS))
+        return single_variant(f"../hls/{channel.id}/{session.id}/index.m3u8", bandwidth=packager.bandwidth)
+
+    async def _begin(self, session: Session) -> tuple[Packager, Session]:
+        """Have a channel packaged for a session that was just admitted; it ends when that fails."""
+        self._watching[session.id] = _Watching(session)
+        session.at_end(self._forget)
         try:
-            packager = await self._packager(channel)
+            packager = await self._packager(session.channel)
             await packager.playlist()
+        except FoundPlaylist:
+            session.end(Outcome.COMPLETED, "followed as HLS")
+            raise
+        except NotShareable:
+            session.end(Outcome.EXHAUSTED, "it is not MPEG-TS")
+            raise
         except UpstreamError as error:
             session.end(Outcome.EXHAUSTED, error.sentence)
             raise
@@ -75,7 +89,7 @@ class PackagedHls:
         if session.outcome is not None:
             raise LimitError(session.reason or "iptvd is stopping")
         self._heard_of(session, packager)
-        return single_variant(f"../hls/{channel.id}/{session.id}/index.m3u8", bandwidth=packager.bandwidth)
+        return packager, session
 
     async def playlist(self, channel_id: int, session_id: str, viewer: Viewer) -> bytes:
         """
@@ -86,11 +100,15 @@ class PackagedHls:
         channel = self._find(channel_id)
         if channel is None:
             raise UpstreamError(404, "this channel is no longer in the lineup")
+        present = self._watching.get(session_id)
+        if present is None and session_id not in self._hub.sessions:
+            packager, _ = await self._begin(self._hub.admit(channel, viewer, Face.HLS, session_id))
+            return await packager.playlist()
+        if present is None or present.session.channel.id != channel_id:
+            raise UpstreamError(404, "this address is of another channel: open the channel again")
         packager = await self._packager(channel)
         body = await packager.playlist()
-        present = self._watching.get(session_id)
-        session = present.session if present is not None else self._hub.admit(channel, viewer, Face.HLS, session_id)
-        self._heard_of(session, packager)
+        self._heard_of(present.session, packager)
         return body
 
     def segment(self, channel_id: int, session_id: str, number: int) -> tuple[Session, Segment]:
@@ -101,7 +119,8 @@ class PackagedHls:
         """
         packager, present = self._packagers.get(channel_id), self._watching.get(session_id)
         segment = packager.segment(number) if packager is not None else None
-        if packager is None or present is None or segment is None:
+        ours = present is not None and present.session.channel.id == channel_id
+        if packager is None or present is None or segment is None or not ours:
             raise UpstreamError(404, "this segment is no longer to be had: load the playlist again")
         packager.touched()
         self._heard_of(present.session, packager)
@@ -110,19 +129,21 @@ class PackagedHls:
     def _heard_of(self, session: Session, packager: Packager) -> None:
         idle = max(LEAST_IDLE, IDLE_TARGETS * packager.target_duration)
         present = self._watching.get(session.id)
-        if present is not None:
-            if present.timer.active():
-                present.timer.reset(idle)
+        if present is None:
+            # It has ended.
             return
-        if session.outcome is not None:
-            return
-        timer = self._clock.callLater(idle, session.end, Outcome.VIEWER_LEFT)
-        self._watching[session.id] = _Watching(session, timer)
-        session.at_end(self._forget)
+        if present.timer is not None:
+            present.timer.reset(idle)
+        else:
+            present.timer = self._clock.callLater(idle, self._idle, present)
+
+    def _idle(self, watching: _Watching) -> None:
+        watching.timer = None
+        watching.session.end(Outcome.VIEWER_LEFT)
 
     def _forget(self, session: Session) -> None:
         watching = self._watching.pop(session.id, None)
-        if watching is not None and watching.timer.active():
+        if watching is not None and watching.timer is not None:
             watching.timer.cancel()
 
     async def _packager(self, channel: Channel) -> Packager:
@@ -137,12 +158,10 @@ class PackagedHls:
             return present
 
         def closed() -> None:
-            if self._packagers.get(channel.id) is packager:
-                del self._packagers[channel.id]
+            del self._packagers[channel.id]
+            if given_up in on_air.at_close:
+                on_air.at_close.remove(given_up)
             self._live.leave(on_air)
-
-        packager = Packager(on_air.broadcast, self._clock, self._wall, closed, target=self.target)
-        self._packagers[channel.id] = packager
 
         def given_up(outcome: Outcome, reason: str) -> None:
             packager.close()
@@ -150,6 +169,8 @@ class PackagedHls:
                 if watching.session.channel.id == channel.id:
                     watching.session.end(outcome, reason)
 
+        packager = Packager(on_air.broadcast, self._clock, self._wall, closed, target=self.target)
+        self._packagers[channel.id] = packager
         on_air.at_close.append(given_up)
         return packager
 

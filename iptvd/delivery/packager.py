@@ -103,7 +103,7 @@ class Packager:
         sequence = int(wall())
         self._cutter = Cutter(broadcast.ring, clock, wall, target, sequence, most // SHARE, self._add)
         self._idle: IDelayedCall = clock.callLater(linger, self._look_if_idle)
-        broadcast.observe(self._look)
+        broadcast.observe(self._look, self.discontinuity)
         self._cutter.look()
 
     # What is asked of it
@@ -170,7 +170,7 @@ class Packager:
         if self._over:
             return
         self._over = True
-        self._broadcast.unobserve(self._look)
+        self._broadcast.unobserve(self._look, self.discontinuity)
         self._cutter.close()
         if self._idle.active():
             self._idle.cancel()

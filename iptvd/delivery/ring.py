@@ -3,7 +3,8 @@ The last seconds of a channel: immutable blocks of whole packets at absolute off
 
 A reader is a cursor: the number of a block and a place in it. The ring knows none of its readers; one that has fallen
 behind notices it by asking for a block that is gone. Blocks leave when they are older than the span or when there is
-no room, whichever comes first, but never those from the newest join point on: a viewer can always join.
+no room, whichever comes first, but not those from the newest join point on: a viewer can always join. Only where no
+other follows for very long, or where one ring alone would take all the room, that one goes too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections import deque
 
 from attrs import define, field, frozen
 
+#: Seconds after which a join point that no other has followed is let go of.
+STALE = 60.0
 #: Blocks that have left are cut off the list in one go, when there are this many of them.
 _CUT = 512
 
@@ -154,6 +157,8 @@ class Ring:
     def _evict(self, now: float) -> None:
         budget, blocks = self._budget, self._blocks
         oldest = now - self._span
+        if self._joins and (self._joins[-1].time < min(oldest, now - STALE) or self.size > budget.limit):
+            self._joins.clear()
         # Without a join point everything may leave but the newest block.
         keep = (self._joins[-1].number - self._cut) if self._joins else len(blocks) - 1
         while self._gone < keep and (blocks[self._gone].time < oldest or budget.used > budget.limit):

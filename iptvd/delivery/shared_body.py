@@ -76,6 +76,7 @@ class SharedBody:
         self._readers: dict[Reader, None] = {}
         self._due: deque[Reader] = deque()
         self._turn: IDelayedCall | None = None
+        self._serving = False
 
     @property
     def held(self) -> int:
@@ -205,11 +206,12 @@ class SharedBody:
             if not reader.due and (self.over or not reader.paused):
                 reader.due = True
                 self._due.append(reader)
-        if self._turn is None:
+        if self._turn is None and not self._serving:
             self._serve()
 
     def _serve(self) -> None:
         self._turn = None
+        self._serving = True
         end = perf_counter() + SLICE
         while self._due:
             reader = self._due.popleft()
@@ -223,6 +225,7 @@ class SharedBody:
             if self._due and perf_counter() >= end:
                 self._turn = self._clock.callLater(0, self._serve)
                 break
+        self._serving = False
         if self._passing:
             self._end_laggards()
         self.settle()

@@ -142,6 +142,8 @@ class SocketViewer(Viewer):
         self._socket = connection
         self._reactor = reactor
         self._descriptor = -1
+        # The reactor asks for it once more after we have let go.
+        self._waited = -1
 
     def pump(self) -> None:
         """See `Viewer.pump`."""
@@ -181,7 +183,7 @@ class SocketViewer(Viewer):
 
     def _wait(self) -> None:
         if self._descriptor < 0:
-            self._descriptor = os.dup(self._socket.fileno())
+            self._descriptor = self._waited = os.dup(self._socket.fileno())
             self._reactor.addWriter(self)
 
     def _rest(self) -> None:
@@ -193,8 +195,8 @@ class SocketViewer(Viewer):
     # IWriteDescriptor
 
     def fileno(self) -> int:
-        """The descriptor that waits for room."""
-        return self._descriptor
+        """The descriptor that waits for room, or the last that did."""
+        return self._waited
 
     def doWrite(self) -> None:
         """There is room."""

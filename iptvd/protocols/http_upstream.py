@@ -10,7 +10,7 @@ from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport, ITransport
 from twisted.internet.protocol import Factory, connectionDone
@@ -104,23 +104,25 @@ class HTTPUpstream(Upstream, TwistedProtocol):
         if self.ended:
             return
         try:
-            events = self._parser.feed_eof()
+            # A reset is no proper end, also of a body that ends with its connection.
+            events = [] if reason.check(ConnectionLost) else self._parser.feed_eof()
         except ProtocolError:
-            self._fail(_lost(reason))
-        else:
-            self._handle(events)
-            self._fail(_lost(reason))
+            events = []
+        self._handle(events)
+        self._fail(_lost(reason))
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, ResponseHead):
                 self.head = event
-                self.head_received.callback(event)
             elif isinstance(event, EndOfResponse):
                 self._end(None)
                 self._close()
             else:
                 self._deliver(event)
+        # Last, so that what came with the head is there for whoever waits for it.
+        if self.head is not None and not self.head_received.called:
+            self.head_received.callback(self.head)
 
     def _fail(self, error: UpstreamError) -> None:
         if not self.head_received.called:

@@ -59,7 +59,7 @@ class IndexResource(AnswerResource):
             raise Refusal(400, "page is a number from 1 to 999999")
         number = int(asked)
         first = (number - 1) * PAGE
-        found = list(islice(chosen.among(lineup.channels, self._kind_of), first, first + PAGE + 1))
+        found = list(islice(chosen.among(lineup.channels), first, first + PAGE + 1))
         shown, more = found[:PAGE], len(found) > PAGE
         prefix = "/" + base.partition("://")[2].partition("/")[2]
         prefix = prefix.rstrip("/")
@@ -72,7 +72,7 @@ class IndexResource(AnswerResource):
             "<h2>Providers</h2><table><tr><th>Name<th>State<th>Entries<th>Why</tr>",
             *map(_provider_row, self._lineup.statuses),
             f"</table><h2>Channels ({len(lineup.channels)})</h2><table>",
-            *(self._row(channel, prefix) for channel in shown),
+            *(self._row(channel, prefix, chosen.form) for channel in shown),
             "</table><p>",
         ]
         query = {name: argument(request, name) for name in ("group", "provider", "type", "format")}
@@ -86,13 +86,13 @@ class IndexResource(AnswerResource):
         request.setHeader("Cache-Control", "no-store")
         return send(request, "".join(parts).encode("utf-8", "replace"), "text/html; charset=utf-8")
 
-    def _row(self, channel: Channel, prefix: str) -> str:
+    def _row(self, channel: Channel, prefix: str, form: SourceKind | None) -> str:
         name = escape(channel.name)
         logo = f'<img src="{escape(prefix)}/logo/{channel.id}" alt="" loading=lazy>'
         if channel.entry.unsupported:
             name = f"{name} <small class=bad>{escape(without_urls(channel.entry.unsupported))}</small>"
         else:
-            path = path_of(channel, self._kind_of(channel))
+            path = path_of(channel, self._kind_of(channel), form)
             name = f'<a href="{escape(prefix + path)}">{name}</a>'
         return f"<tr><td>{channel.number or ''}<td>{logo}<td>{name}<td>{escape(channel.group)}<td>{channel.kind.value}"
 

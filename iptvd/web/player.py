@@ -24,7 +24,7 @@ from iptvd.web.takeover import Taken, head_of, take_over
 
 #: Seconds a viewer has to read what it was given of a stream that broke off.
 LINGER = 30
-#: Bytes from which on a body is worth a connection of its own; a shorter one leaves the connection to the next request.
+#: Bytes from which on a body is worth a connection of its own; a shorter one leaves it to the next request.
 WORTH_TAKING = 1 << 20
 
 
@@ -38,6 +38,7 @@ class Player:
     def __init__(self, live: Live, means: Means) -> None:
         self.live = live
         self._means = means
+        self._relays: dict[Session, dict[Relay | IsolatedRelay, None]] = {}
 
     def set_timeouts(self, stall_timeout: float, client_timeout: float) -> None:
         """Have other timeouts from now on, for what begins."""
@@ -62,7 +63,7 @@ class Player:
         else:
             viewer = TransportViewer(session, ring, clock, lost, taken.transport)
         # What is added last is called first: the viewer stops before its connection closes.
-        session.at_end(lambda ended: _close(taken, ended.outcome))
+        session.at_end(lambda ended: self._close(taken, ended.outcome))
         viewer.head(head_of(request))
         self.live.show(on_air, viewer)
 
@@ -96,13 +97,14 @@ class Player:
         connection = taken
 
         def finished(outcome: Outcome, reason: str) -> None:
-            _close(connection, outcome)
+            forget()
+            self._close(connection, outcome)
             over(outcome, reason)
 
         relay = IsolatedRelay(
             session, upstream, taken.transport, head_of(request), self._means, endless, finished, reopen
         )
-        session.at_end(lambda ended: relay.stop(ended.outcome or Outcome.DRAINED, ended.reason))
+        forget = self._stop_with(session, relay)
         relay.start()
 
     def play_short(self, request: Request, session: Session, opened: Opened) -> None:
@@ -132,12 +134,13 @@ class Player:
                 request.finish()
             elif outcome is not Outcome.VIEWER_LEFT:
                 break_off(request, at_once=outcome is Outcome.VIEWER_TOO_SLOW)
+            forget()
             over(outcome, reason)
 
         relay = Relay(
             session, upstream, request, means.clock, means.stall_timeout, means.client_timeout, endless, finished
         )
-        session.at_end(lambda ended: relay.stop(ended.outcome or Outcome.DRAINED, ended.reason))
+        forget = self._stop_with(session, relay)
 
         def left(failure: Failure) -> None:
             relay.stop(Outcome.VIEWER_LEFT)
@@ -145,13 +148,33 @@ class Player:
         request.notifyFinish().addErrback(left)
         relay.start()
 
+    def _stop_with(self, session: Session, relay: Relay | IsolatedRelay) -> Callable[[], None]:
+        """
+        Have a relay stopped when its session ends; to be forgotten when it ends before.
 
-def _close(taken: Taken, outcome: Outcome | None) -> None:
-    """Close a viewer's connection; one that reads nothing is not waited for."""
-    if outcome is Outcome.VIEWER_TOO_SLOW:
-        taken.abort()
-    else:
-        taken.close()
+        A viewer of HLS takes thousands of bodies in one session: nothing of those that are over is kept.
+        """
+        relays = self._relays.get(session)
+        if relays is None:
+            relays = self._relays[session] = {}
+            session.at_end(self._ended)
+        relays[relay] = None
+
+        def forget() -> None:
+            self._relays.get(session, {}).pop(relay, None)
+
+        return forget
+
+    def _ended(self, session: Session) -> None:
+        for relay in list(self._relays.pop(session)):
+            relay.stop(session.outcome or Outcome.DRAINED, session.reason)
+
+    def _close(self, taken: Taken, outcome: Outcome | None) -> None:
+        """Close a viewer's connection; one that reads nothing is not waited for."""
+        if outcome is Outcome.VIEWER_TOO_SLOW:
+            taken.abort()
+        else:
+            taken.close(self._means.clock, LINGER)
 
 
 def break_off(request: Request, at_once: bool) -> None:

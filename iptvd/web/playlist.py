@@ -36,36 +36,38 @@ _PACKED_AT_ONCE = 65536
 
 # By a name of their own: Python 3.11 takes long to find a member in its enum, and this is for each of 50,000 channels.
 _LIVE, _RADIO, _VOD = ChannelKind.LIVE, ChannelKind.RADIO, ChannelKind.VOD
-_TS, _HLS = SourceKind.TS, SourceKind.HLS
+_HLS = SourceKind.HLS
 
 _FORMS = {"ts": SourceKind.TS, "hls": SourceKind.HLS}
 
 
 @frozen
 class Filter:
-    """What of the lineup is asked for; empty means all."""
+    """
+    What of the lineup is asked for; empty means all.
+
+    :ivar form: in which live channels are listed, None for the one that each has.
+    """
 
     group: str = ""
     provider: str = ""
     kind: ChannelKind | None = None
     form: SourceKind | None = None
 
-    def among(self, channels: Iterable[Channel], kind_of: Callable[[Channel], SourceKind]) -> Iterable[Channel]:
+    def among(self, channels: Iterable[Channel]) -> Iterable[Channel]:
         """
         Those channels that are asked for, in their order.
 
-        The form concerns what is live: a film has only its own.
+        The form leaves none out: it says as what they are listed.
         """
         # One after the other, so that what is not asked costs nothing: this goes over the whole lineup.
-        group, provider, kind, form = self.group, self.provider, self.kind, self.form
+        group, provider, kind = self.group, self.provider, self.kind
         if group:
             channels = (channel for channel in channels if channel.group == group)
         if provider:
             channels = (channel for channel in channels if provider in dict(channel.entries))
         if kind is not None:
             channels = (channel for channel in channels if channel.kind is kind)
-        if form is not None:
-            channels = (channel for channel in channels if channel.kind is _VOD or kind_of(channel) is form)
         return channels
 
 
@@ -90,10 +92,22 @@ def filter_of(request: Request) -> Filter:
     return Filter(argument(request, "group"), argument(request, "provider"), kind, form)
 
 
-def path_of(channel: Channel, kind: SourceKind) -> str:
-    """The path at which a channel is played in the form it has."""
-    extension = "m3u8" if kind is _HLS else channel.extension
-    return f"/stream/{channel.id}.{extension}"
+def extension_of(channel: Channel, kind: SourceKind, form: SourceKind | None = None) -> str:
+    """
+    The ending of a channel's path.
+
+    :param kind: the form it has.
+    :param form: the one that is wanted. A film has only its own, and so has radio that is no MPEG-TS.
+    """
+    native = "m3u8" if kind is _HLS else channel.extension
+    if form is None or channel.kind is _VOD or native not in ("ts", "m3u8"):
+        return native
+    return "m3u8" if form is _HLS else "ts"
+
+
+def path_of(channel: Channel, kind: SourceKind, form: SourceKind | None = None) -> str:
+    """The path at which a channel is played, see `extension_of`."""
+    return f"/stream/{channel.id}.{extension_of(channel, kind, form)}"
 
 
 @define
@@ -173,8 +187,12 @@ class PlaylistResource(AnswerResource):
 
         def steps() -> Iterator[None]:
             for start in range(0, len(channels), _STEP):
-                among = chosen.among(channels[start : start + _STEP], self._kind_of)
-                body.write("".join([self._entry(channel, base_url) for channel in among]).encode("utf-8", "replace"))
+                among = chosen.among(channels[start : start + _STEP])
+                body.write(
+                    "".join([self._entry(channel, base_url, chosen.form) for channel in among]).encode(
+                        "utf-8", "replace"
+                    )
+                )
                 yield
 
         await self._sliced(steps())
@@ -201,13 +219,13 @@ class PlaylistResource(AnswerResource):
         rendered.packed = b"".join(packed)
         self._forget()
 
-    def _entry(self, channel: Channel, base_url: str) -> str:
+    def _entry(self, channel: Channel, base_url: str, form: SourceKind | None) -> str:
         entry = channel.entry
         if entry.unsupported:
             return ""
-        kind = self._kind_of(channel)
+        path = path_of(channel, self._kind_of(channel), form)
         return m3u.entry(
-            base_url + path_of(channel, kind),
+            base_url + path,
             channel.name,
             tvg_id=channel.tvg_id or str(channel.id),
             tvg_name=entry.tvg_name,
@@ -215,7 +233,7 @@ class PlaylistResource(AnswerResource):
             logo=f"{base_url}/logo/{channel.id}",
             group=channel.group,
             radio=channel.kind is _RADIO,
-            mpegts=kind is _TS and channel.kind is _LIVE,
+            mpegts=channel.kind is _LIVE and path.endswith(".ts"),
         )
 
     def _forget(self) -> None:

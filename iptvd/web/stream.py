@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -14,19 +15,20 @@ from twisted.web.server import Request
 from iptvd.delivery.feed import NotShareable
 from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hub import Hub
-from iptvd.delivery.live import OnAir
 from iptvd.delivery.opening import Ask, FoundPlaylist
 from iptvd.delivery.packaged import PackagedHls
 from iptvd.delivery.resuming import Reopen
 from iptvd.delivery.session import Face, Session
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.lineup import Lineup
-from iptvd.model import Channel, Headers, Outcome, Source, SourceKind
+from iptvd.model import Channel, ChannelKind, Headers, Outcome, Source, SourceKind
 from iptvd.protocols.http_upstream import HTTPUpstream
 from iptvd.web.content import HLS_TYPE, ask_of
 from iptvd.web.player import Player, respond
 from iptvd.web.playlist import path_of
 from iptvd.web.request import AnswerResource, Refusal, caller_of, viewer_of
+
+T = TypeVar("T")
 
 #: Seconds that a viewer whose player zaps waits for its own old connection to be gone, before it is refused.
 ZAP = 0.2
@@ -85,7 +87,7 @@ class StreamResource(AnswerResource):
         form = extension or native
         if kind is SourceKind.VOD and form == native:
             return await self._play_alone(request, channel)
-        if kind is not SourceKind.VOD and form in ("ts", "m3u8", native):
+        if kind is not SourceKind.VOD and form in (native, *_both(channel)):
             return await self._play_live(request, channel, kind, form)
         if form == channel.extension:
             # The playlist said so before the source turned out to be something else.
@@ -123,7 +125,7 @@ class StreamResource(AnswerResource):
             return b""
         if form == "ts" and self._faces.shares(channel):
             return await self._watch(request, channel)
-        return await self._play_alone(request, channel)
+        return await self._play_alone(request, channel, as_live=True)
 
     async def _hls(self, request: Request, channel: Channel, kind: SourceKind) -> bytes:
         faces = self._faces
@@ -145,10 +147,10 @@ class StreamResource(AnswerResource):
         faces = self._faces
         session = faces.hub.admit(channel, viewer_of(request), Face.TS)
         try:
-            on_air = await self._tune(channel)
+            on_air = await self._patiently(lambda: faces.player.live.tune(channel))
         except NotShareable:
             session.end(Outcome.COMPLETED, "it cannot be shared")
-            return await self._play_alone(request, channel)
+            return await self._play_alone(request, channel, as_live=True)
         except BaseException as error:
             if isinstance(error, FoundPlaylist):
                 faces.hub.found_playlist(channel)
@@ -164,24 +166,23 @@ class StreamResource(AnswerResource):
         faces.player.watch(request, session, on_air)
         return None
 
-    async def _tune(self, channel: Channel) -> OnAir:
-        live = self._faces.player.live
+    async def _patiently(self, begin: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await live.tune(channel)
+            return await begin()
         except LimitError:
             # A player that zaps may open the new channel a moment before it closes the old one.
             await deferLater(self._faces.clock, ZAP)
-            return await live.tune(channel)
+            return await begin()
 
     # For one viewer alone
 
-    async def _play_alone(self, request: Request, channel: Channel) -> bytes | None:
+    async def _play_alone(self, request: Request, channel: Channel, as_live: bool = False) -> bytes | None:
         hub = self._faces.hub
-        endless = channel.source_kind is SourceKind.TS
-        ask = Ask() if endless else ask_of(request)
-        session = hub.admit(channel, viewer_of(request), Face.TS if endless else Face.VOD)
+        live = self._faces.player.live.opener if as_live else None
+        ask = Ask() if as_live else ask_of(request)
+        session = hub.admit(channel, viewer_of(request), Face.TS if as_live else Face.VOD)
         try:
-            source, opened = await hub.open(session, ask)
+            source, opened = await self._patiently(lambda: hub.open(session, ask, live))
         except FoundPlaylist:
             session.end(Outcome.COMPLETED, "followed as HLS")
             return self._redirect(request, channel)
@@ -195,8 +196,8 @@ class StreamResource(AnswerResource):
         if session.outcome is not None:
             opened.upstream.stopProducing()
             raise LimitError(session.reason or "iptvd is stopping")
-        reopen = None if endless or not source.url else self._reopening(source)
-        self._faces.player.play(request, session, opened, endless, session.end, reopen)
+        reopen = None if as_live or not source.url else self._reopening(source)
+        self._faces.player.play(request, session, opened, as_live, session.end, reopen)
         return None
 
     def _reopening(self, source: Source) -> Reopen:
@@ -213,3 +214,8 @@ class StreamResource(AnswerResource):
             session.end(Outcome.REFUSED, error.sentence)
         else:
             session.end(Outcome.VIEWER_LEFT)
+
+
+def _both(channel: Channel) -> tuple[str, ...]:
+    """The forms that we make of what is live; a film has only its own."""
+    return () if channel.kind is ChannelKind.VOD else ("ts", "m3u8")

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 
 from attrs import frozen
-from twisted.internet.interfaces import ITCPTransport, ITransport
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -27,8 +27,18 @@ class _Waiting(Protocol):
 
     def __init__(self, left: Callable[[], None]) -> None:
         self._left = left
+        self._gone = False
+        self._patience: IDelayedCall | None = None
+
+    def expect_end(self, clock: IReactorTime, seconds: float, abort: Callable[[], None]) -> None:
+        """Break the connection if it is still there after so long."""
+        if not self._gone:
+            self._patience = clock.callLater(seconds, abort)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._gone = True
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
         self._left()
 
 
@@ -42,9 +52,15 @@ class Taken:
 
     transport: ITransport
     plain: socket.socket | None
+    _waiting: _Waiting
 
-    def close(self) -> None:
-        """Close it once what its transport still holds is sent; what the kernel holds, it sends."""
+    def close(self, clock: IReactorTime, seconds: float) -> None:
+        """
+        Close it once what its transport still holds is sent; what the kernel holds, it sends.
+
+        :param seconds: that the viewer has for reading what the transport holds.
+        """
+        self._waiting.expect_end(clock, seconds, self.abort)
         self.transport.loseConnection()
 
     def abort(self) -> None:
@@ -80,7 +96,7 @@ def take_over(request: Request, left: Callable[[], None]) -> Taken | None:
         transport.setTcpKeepAlive(True)
         limit_unsent(transport)
     transport.resumeProducing()
-    return Taken(transport, plain)
+    return Taken(transport, plain, waiting)
 
 
 def head_of(request: Request) -> bytes:

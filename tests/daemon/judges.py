@@ -117,7 +117,8 @@ def decode(source: str | bytes, seconds: float) -> Decoded:
     :raises av.error.FFmpegError: when FFmpeg makes nothing of it.
     """
     pictures = samples = corrupt = errors = 0
-    first = last = None
+    last: float | None = None
+    passed = 0.0
     with _open(source) as container:
         lead = (*container.streams.video, *container.streams.audio)[0]
         for packet in container.demux(container.streams.video + container.streams.audio):
@@ -135,8 +136,9 @@ def decode(source: str | bytes, seconds: float) -> Decoded:
                 else:
                     continue
                 if packet.stream is lead and frame.time is not None:
-                    first = frame.time if first is None else first
+                    # A film that is played in a circle goes back in time once a round.
+                    passed += max(0.0, frame.time - last) if last is not None else 0.0
                     last = frame.time
-            if first is not None and last is not None and last - first >= seconds:
+            if passed >= seconds:
                 break
-    return Decoded(pictures, samples, corrupt, errors, 0.0 if first is None or last is None else last - first)
+    return Decoded(pictures, samples, corrupt, errors, passed)

@@ -109,6 +109,15 @@ class Playing(Daemon):
         """Wait until there are so many sessions."""
         wait_for(lambda: self.active() == count, timeout, f"{count} sessions")
 
+    def wait_for_rest(self, name: str, timeout: float = 10.0) -> None:
+        """Wait until a shared channel is not on any more."""
+        wait_for(lambda: name not in self._on_air(), timeout, f"the end of the broadcast of {name}")
+
+    def _on_air(self) -> list[str]:
+        detailed = self.get("/health/detailed").json()
+        assert isinstance(detailed, dict)
+        return [each["channel"] for each in detailed["broadcasts"]]
+
     def outcome_of(self, before: Counter[str], timeout: float = 10.0) -> str:
         """
         Wait for the one session that ended since ``before``, and tell how.

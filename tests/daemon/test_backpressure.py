@@ -11,7 +11,7 @@ import pytest
 from tests.daemon.client import Stream, wait_for
 from tests.daemon.playing import Own, Playing, playing
 from tests.simulators.looped import LoopedTs
-from tests.simulators.media import SECONDS, Media
+from tests.simulators.media import SECONDS, Media, find_ffmpeg
 from tests.simulators.running import OriginProcess
 
 pytestmark = pytest.mark.daemon
@@ -23,11 +23,15 @@ VIEWERS = 20
 RUN = 200_000
 KINDS = ("Fast", "Command", "File", "Film")
 FAST = "/live/fast.ts"
+#: A shared channel, what it takes, and the seconds of it that are kept.
+LIVE = "/live/together.ts"
+MBIT = 20
+RING = 4
 
 
 @pytest.fixture(scope="module")
 def paused(media: Media, shared_origin: OriginProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playing]:
-    """A daemon with sources that deliver as fast as they are read, and without end."""
+    """A daemon with sources that deliver as fast as they are read, and without end, to each viewer by itself."""
     folder = tmp_path_factory.mktemp("backpressure")
     film = media.path("film.ts")
     (folder / "long.ts").write_bytes(media.read("film.ts") * (128 * MIB // len(media.read("film.ts"))))
@@ -42,7 +46,25 @@ def paused(media: Media, shared_origin: OriginProcess, tmp_path_factory: pytest.
         Own("Command in vain", more='command = ["/there/is/no/such/program"]'),
         Own("Talking command", more='command = ["echo", "I cannot open http://bob:canary@origin.test/"]'),
     ]
-    with playing(folder, channels, toml="head_timeout = 2\n") as daemon:
+    with playing(folder, channels, toml='head_timeout = 2\nsharing = "isolated"\n') as daemon:
+        yield daemon
+        daemon.assert_balanced()
+    assert daemon.children() == []
+
+
+@pytest.fixture(scope="module")
+def together(
+    media: Media, shared_origin: OriginProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Playing]:
+    """A daemon whose viewers share a channel, which is off as soon as the last of them has left."""
+    film = str(media.path("film.ts"))
+    paced = [find_ffmpeg(), "-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i", film]
+    channels = [
+        Own("Live", shared_origin.at(LIVE, mbit=MBIT)),
+        Own("Command", more=f"command = {[*paced, '-c', 'copy', '-f', 'mpegts', '-']}"),
+    ]
+    settings = f"head_timeout = 5\nlinger = 0.05\nring_seconds = {RING}\n"
+    with playing(tmp_path_factory.mktemp("together"), channels, toml=settings) as daemon:
         yield daemon
         daemon.assert_balanced()
     assert daemon.children() == []
@@ -112,9 +134,7 @@ def test_viewers_that_do_not_read(paused: Playing, origin: OriginProcess, name: 
         print(f"{name}: {ours} KiB of ours and {of_tcp} KiB of TCP a viewer")  # noqa: T201
         assert cost < VIEWERS * MIB
         if name == "Fast":
-            delivered = origin.counts(FAST).delivered
-            assert settled(lambda: origin.counts(FAST).delivered) == delivered
-            assert delivered < VIEWERS * 16 * MIB
+            assert settled(lambda: origin.counts(FAST).delivered) < VIEWERS * 16 * MIB
     finally:
         for viewer in viewers:
             viewer.close()
@@ -198,6 +218,78 @@ def test_commands_that_give_nothing(paused: Playing) -> None:
         assert "canary" not in answer.text
     wait_for(lambda: paused.children() == [])
     assert "canary" not in paused.log_text()
+
+
+def test_viewers_that_do_not_read_together(together: Playing, origin: OriginProcess) -> None:
+    """Viewers of a shared channel that stop reading cost what is kept of the channel once, and stop nobody."""
+    with together.open_stream(together.path_of("Live")) as steady:
+        steady.read(MIB)
+        before = together.rss()
+        viewers = open_viewers(together, "Live")
+        # Longer than anything is kept.
+        steady.read(2 * RING * MBIT * 125_000)
+        cost = together.rss() - before
+        assert cost < 2 * RING * MBIT * 125_000 + VIEWERS * MIB // 4
+        assert origin.counts(LIVE).total == 1
+        for viewer in viewers:
+            viewer.close()
+    together.wait_for_active(0)
+    together.wait_for_rest("Live")
+
+
+@pytest.mark.parametrize("reading", [True, False])
+@pytest.mark.parametrize("way", ["close", "reset"])
+def test_leaving_the_others(together: Playing, origin: OriginProcess, way: str, reading: bool) -> None:
+    """When the last viewer of a shared channel has left, in whatever way, the origin is left within a second."""
+    viewers = open_viewers(together, "Live", 2)
+    assert origin.open_requests() == 1
+    for left, viewer in enumerate(viewers):
+        if not reading:
+            settled(lambda: sent(together) > 0)
+        before = together.outcomes()
+        getattr(viewer, way)()
+        assert together.outcome_of(before, 1.0) == "viewer_left"
+        if not left:
+            assert origin.open_requests() == 1
+    wait_for(lambda: origin.open_requests() == 0, 1.0, "the end of the upstream")
+
+
+@pytest.mark.parametrize("way", ["close", "reset"])
+def test_leaving_a_shared_command(together: Playing, way: str) -> None:
+    """The command of a shared channel runs once, and is ended when the last viewer leaves."""
+    viewers = [together.open_stream(together.path_of("Command")) for _ in range(2)]
+    assert len(together.children()) == 1
+    getattr(viewers[0], way)()
+    assert len(viewers[1].read(100_000)) == 100_000
+    getattr(viewers[1], way)()
+    wait_for(lambda: together.children() == [], 1.0, "the end of the command")
+    together.wait_for_active(0)
+
+
+def test_leaving_a_silent_origin(together: Playing, origin: OriginProcess) -> None:
+    """A viewer that leaves while the origin of its channel is still silent takes the request with it."""
+    origin.control(LIVE, never=1)
+    request = f"GET {together.path_of('Live')} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    before = together.outcomes()
+    with together.connect() as connection:
+        connection.sendall(request)
+        wait_for(lambda: origin.counts(LIVE).open == 1)
+    wait_for(lambda: origin.counts(LIVE).open == 0, 1.0, "the end of the upstream")
+    assert together.outcome_of(before) == "viewer_left"
+
+
+def test_nothing_is_left_of_sharing(together: Playing, origin: OriginProcess) -> None:
+    """After many viewers of shared channels have come and gone no more files are open than before."""
+    before = 0
+    for _ in range(3):
+        for name in ("Live", "Command"):
+            for viewer in open_viewers(together, name, 10):
+                viewer.reset()
+            together.wait_for_rest(name)
+        together.wait_for_active(0)
+        if not before:
+            before = settled(together.open_files)
+    wait_for(lambda: together.open_files() <= before, what=f"{before} open files")
 
 
 def test_nothing_is_left_open(paused: Playing, origin: OriginProcess) -> None:

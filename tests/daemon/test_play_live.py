@@ -10,7 +10,7 @@ import pytest
 
 from tests.daemon.client import Response
 from tests.daemon.judges import judge, probe
-from tests.daemon.playing import Own, Playing, playing, watch, watch_all
+from tests.daemon.playing import Own, Playing, own_channels, playing, watch, watch_all
 from tests.simulators.lists import ENTRIES
 from tests.simulators.looped import LoopedTs
 from tests.simulators.media import SECONDS, Media, find_ffmpeg
@@ -35,6 +35,14 @@ def panel(
         yield running
 
 
+def alone(origin: OriginProcess) -> str:
+    """A provider whose viewers have a connection each: every byte of the origin's comes through as it is."""
+    table = own_channels(
+        Own(framing, origin.at("/live/x.ts", start=0, rate=0, framing=framing)) for framing in FRAMINGS
+    )
+    return table.replace('name = "own"', 'name = "alone"\nsharing = "isolated"')
+
+
 def own(media: Media, origin: OriginProcess) -> list[Own]:
     """The operator's own channels."""
     film = str(media.path("film.ts"))
@@ -46,7 +54,6 @@ def own(media: Media, origin: OriginProcess) -> list[Own]:
         Own("Own radio", origin.at("/radio/own.mp3", rate=4), "radio = true"),
         Own("Not what it says", origin.at("/hls/plain/index.m3u8"), 'form = "ts"'),
         Own("A page", origin.at("/live/page.ts", as_="html")),
-        *(Own(framing, origin.at("/live/x.ts", start=0, rate=0, framing=framing)) for framing in FRAMINGS),
         *(Own(name, origin.at(f"/live/{name.replace(' ', '-').lower()}.ts")) for name in FREE),
         Own("Account", origin.at("/live/account.ts").replace("//", "//bob:s3cret@")),
         Own("Cookie", origin.at("/live/cookie.ts"), 'headers = { Cookie = "a=b", X-Extra = "1" }'),
@@ -73,9 +80,10 @@ def daemon_of_all(
         ("xtream", account),
         ("m3u", f'name = "headers"\nurl = "{headers}"'),
     )
-    more = "".join(f'[[provider]]\nkind = "{kind}"\n{lines}\n' for kind, lines in providers)
+    more = "linger = 0.05\n" + alone(shared_origin)
+    more += "".join(f'[[provider]]\nkind = "{kind}"\n{lines}\n' for kind, lines in providers)
     mine = own(media, shared_origin)
-    expected = len(mine) + 5 + len(ENTRIES) + 4 + 2
+    expected = len(mine) + len(FRAMINGS) + 5 + len(ENTRIES) + 4 + 2
     with playing(folder, mine, toml=more, expected=expected) as daemon:
         yield daemon
         daemon.assert_balanced()
@@ -142,11 +150,26 @@ def test_any_name(daemon_of_all: Playing, origin: OriginProcess) -> None:
 
 
 def test_other_form(daemon_of_all: Playing) -> None:
-    """A channel that is asked for in a form it does not have says which one it has."""
+    """A film or a radio station that is asked for in a form it does not have says which one it has."""
     paths = daemon_of_all.channels()
-    for name, ending, native in (("Free 1", "m3u8", "ts"), ("Film HLS", "ts", "m3u8"), ("Own file", "ts", "mp4")):
-        stem = paths[name].rpartition(".")[0]
-        assert f"it is as .{native}." in sentence(daemon_of_all.get(f"{stem}.{ending}"), 406)
+    for name, ending, status in (("Own file", "ts", 406), ("Own file", "m3u8", 406), ("Free 1", "mp4", 404)):
+        stem, _, native = paths[name].rpartition(".")
+        assert f"it is as .{native}." in sentence(daemon_of_all.get(f"{stem}.{ending}"), status)
+    stem = paths["Own radio"].rpartition(".")[0]
+    assert "not MPEG-TS" in sentence(daemon_of_all.get(f"{stem}.m3u8"), 406)
+
+
+def test_both_forms(daemon_of_all: Playing, origin: OriginProcess) -> None:
+    """A live channel plays as a stream and as HLS, whichever of the two its source is."""
+    urls = {}
+    for query in ("?format=ts", "?format=hls"):
+        paths = daemon_of_all.channels(query)
+        assert paths.keys() == daemon_of_all.channels().keys()
+        for name in ("Free 4", "Own command", "VLC options"):
+            urls[name + query] = daemon_of_all.url + paths[name]
+            assert urls[name + query].endswith(".ts" if query.endswith("ts") else ".m3u8")
+    for each in watch_all(urls).values():
+        each.assert_plays()
 
 
 def test_unknown(daemon_of_all: Playing) -> None:
@@ -205,6 +228,7 @@ def test_redirects(daemon_of_all: Playing, origin: OriginProcess) -> None:
         origin.control("/live/free-2.ts", redirect=where)
         with daemon_of_all.open_stream(daemon_of_all.path_of("Free 2")) as stream:
             assert stream.read(188)[:1] == b"G"
+        daemon_of_all.wait_for_rest("Free 2")
     origin.control("/live/free-2.ts", redirect="loop")
     assert "more than 5 times" in sentence(daemon_of_all.get(daemon_of_all.path_of("Free 2")), 502)
     origin.control("/live/free-2.ts", redirect="file:///etc/passwd")
@@ -218,6 +242,7 @@ def test_credentials(daemon_of_all: Playing, origin: OriginProcess) -> None:
         origin.control("/live/account.ts", auth="bob:s3cret", **knobs)
         with daemon_of_all.open_stream(path) as stream:
             assert stream.status == 200
+        daemon_of_all.wait_for_rest("Account")
     origin.control("/live/account.ts", redirect="host")
     with daemon_of_all.open_stream(path) as stream:
         assert stream.status == 200
@@ -230,6 +255,7 @@ def test_cookie(daemon_of_all: Playing, origin: OriginProcess) -> None:
         origin.control("/live/cookie.ts", redirect=where)
         with daemon_of_all.open_stream(daemon_of_all.path_of("Cookie")) as stream:
             assert stream.status == 200
+        daemon_of_all.wait_for_rest("Cookie")
         headers = origin.counts("/live/cookie.ts").headers
         assert (headers.get("cookie"), headers["x-extra"]) == (cookie, "1")
 

@@ -154,7 +154,8 @@ def test_far_into_a_big_one(films: Playing, origin: OriginProcess) -> None:
 def test_cut_short(films: Playing, origin: OriginProcess, media: Media) -> None:
     """A film that breaks off on the way is not shown as whole: the viewer can tell that some is missing."""
     for knob in ("die_after", "reset_after"):
-        origin.control("/vod/short/film.mp4", **{knob: 100_000})
+        # Where the rest cannot be asked for.
+        origin.control("/vod/short/film.mp4", **{knob: 100_000}, noranges=1)
         before = films.outcomes()
         answer = films.raw_get(films.path_of(SHORT))
         head, _, body = answer.data.partition(b"\r\n\r\n")
@@ -163,6 +164,18 @@ def test_cut_short(films: Playing, origin: OriginProcess, media: Media) -> None:
         assert media.read("film.mp4").startswith(body)
         assert 0 < len(body) <= 100_000
         assert films.outcome_of(before) == "upstream_lost"
+
+
+def test_gone_on_with(films: Playing, origin: OriginProcess, media: Media) -> None:
+    """A film whose origin drops the connection is gone on with where it stopped, and is whole, byte for byte."""
+    data, path = media.read("film.mp4"), films.path_of(SHORT)
+    for knob in ("die_after", "reset_after"):
+        for wanted, part in ({}, data), ({"Range": "bytes=1000-"}, data[1000:]):
+            origin.control("/vod/short/film.mp4", **{knob: 400_000})
+            before = films.outcomes()
+            assert films.get(path, wanted).body == part
+            assert origin.counts("/vod/short/film.mp4").total > 2
+            assert films.outcome_of(before) == "completed"
 
 
 def test_nothing_in_it(films: Playing, origin: OriginProcess) -> None:

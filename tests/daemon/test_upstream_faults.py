@@ -13,7 +13,7 @@ import pytest
 
 from tests.daemon.client import Response, wait_for
 from tests.daemon.harness import free_port
-from tests.daemon.playing import Own, Playing, playing
+from tests.daemon.playing import Own, Playing, own_channels, playing
 from tests.simulators.media import Media
 from tests.simulators.running import OriginProcess
 
@@ -21,7 +21,9 @@ pytestmark = pytest.mark.daemon
 
 LIVE = "/live/fault.ts"
 FILM = "/vod/fault/film.mp4"
-SHORT_TIMEOUTS = "connect_timeout = 1\nhead_timeout = 1\nstall_timeout = 1\nclient_timeout = 2\n"
+SHORT_TIMEOUTS = "connect_timeout = 1\nhead_timeout = 1\nstall_timeout = 1\nclient_timeout = 2\nslow_timeout = 2\n"
+#: What channels are made of: a live one is shared, or not.
+PATHS = {"Live": LIVE, "Alone": LIVE, "Film": FILM, "HLS": "/hls/plain/index.m3u8"}
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n"
 #: Answers that no real server gives, and a word of what is said of each.
@@ -111,7 +113,10 @@ def faulty(
         Own("not TLS", f"https://127.0.0.1:{odd_servers['no HTTP']}/x.ts"),
         *(Own(name, f"http://127.0.0.1:{port}/x.ts") for name, port in odd_servers.items()),
     ]
-    with playing(tmp_path_factory.mktemp("faults"), channels, toml=SHORT_TIMEOUTS) as daemon:
+    alone = own_channels([Own("Alone", shared_origin.at(LIVE))])
+    alone = alone.replace('name = "own"', 'name = "alone"\nsharing = "isolated"')
+    folder, expected = tmp_path_factory.mktemp("faults"), len(channels) + 1
+    with playing(folder, channels, toml=SHORT_TIMEOUTS + alone, expected=expected) as daemon:
         yield daemon
         daemon.assert_balanced()
 
@@ -126,10 +131,10 @@ def assert_refused(answer: Response, status: int, words: str) -> None:
     assert ("retry-after" in answer.headers) == (status == 503)
 
 
-@pytest.mark.parametrize("name", ["Live", "Film", "HLS"])
+@pytest.mark.parametrize("name", PATHS)
 def test_statuses(faulty: Playing, origin: OriginProcess, name: str) -> None:
     """What an origin refuses with is passed on as its class: not there, full, too slow, or failed."""
-    path = {"Live": LIVE, "Film": FILM, "HLS": "/hls/plain/index.m3u8"}[name]
+    path = PATHS[name]
     for status, seen in (
         (403, 502),
         (401, 502),
@@ -146,10 +151,10 @@ def test_statuses(faulty: Playing, origin: OriginProcess, name: str) -> None:
         assert faulty.outcome_of(before) == "exhausted"
 
 
-@pytest.mark.parametrize("name", ["Live", "Film", "HLS"])
+@pytest.mark.parametrize("name", PATHS)
 def test_before_the_first_byte(faulty: Playing, origin: OriginProcess, name: str) -> None:
     """An origin that says nothing, too much or nonsense before its first byte is an error, never an empty 200."""
-    path = {"Live": LIVE, "Film": FILM, "HLS": "/hls/plain/index.m3u8"}[name]
+    path = PATHS[name]
     cases: list[tuple[dict[str, object], int, str]] = [
         ({"never": 1}, 504, "longer than 1 s"),
         ({"drop": 1}, 502, "closed the connection"),
@@ -193,10 +198,10 @@ def test_odd_answers(faulty: Playing, name: str) -> None:
     ("knob", "outcome"),
     [("die_after", "upstream_lost"), ("reset_after", "upstream_lost"), ("stall_after", "upstream_stalled")],
 )
-@pytest.mark.parametrize("name", ["Live", "Film"])
+@pytest.mark.parametrize("name", ["Alone", "Film"])
 def test_in_the_middle(faulty: Playing, origin: OriginProcess, name: str, knob: str, outcome: str) -> None:
-    """When an origin breaks off the viewer gets what there was and can tell; how it ended is counted."""
-    origin.control(LIVE if name == "Live" else FILM, **{knob: 100_000}, rate=0)
+    """When an origin breaks off for good the viewer gets what there was and can tell; how it ended is counted."""
+    origin.control(PATHS[name], **{knob: 100_000}, rate=0, noranges=1)
     before = faulty.outcomes()
     answer = faulty.raw_get(faulty.path_of(name), limit=4 << 20)
     assert answer.ending == "closed"
@@ -207,12 +212,14 @@ def test_in_the_middle(faulty: Playing, origin: OriginProcess, name: str, knob: 
     wait_for(lambda: origin.open_requests() == 0, what="the end of the upstream")
 
 
-def test_too_slow(faulty: Playing, origin: OriginProcess) -> None:
+@pytest.mark.parametrize(("name", "knobs"), [("Alone", {"rate": 0}), ("Live", {"mbit": 40})])
+def test_too_slow(faulty: Playing, origin: OriginProcess, name: str, knobs: dict[str, int]) -> None:
     """A viewer that reads nothing for too long is let go, and its connection with it."""
-    origin.control(LIVE, rate=0)
+    origin.control(LIVE, **knobs)
+    faulty.wait_for_rest("Live")
     files = faulty.open_files()
     before = faulty.outcomes()
-    with faulty.open_stream(faulty.path_of("Live"), rcvbuf=65536) as viewer:
+    with faulty.open_stream(faulty.path_of(name), rcvbuf=65536) as viewer:
         viewer.read(1000)
         assert faulty.outcome_of(before) == "viewer_too_slow"
         wait_for(lambda: faulty.open_files() <= files, what="the end of the connection")

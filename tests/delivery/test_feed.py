@@ -8,17 +8,20 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.broadcast import Broadcast
-from iptvd.delivery.feed import MOST_ATTEMPTS, Feed, FeedState, NotShareable, Timing
+from iptvd.delivery.feed import JOIN_PATIENCE, MOST_ATTEMPTS, MOST_QUIET, Feed, FeedState, NotShareable, Timing
+from iptvd.delivery.hlspull import HlsUpstream
 from iptvd.delivery.opening import Opened
 from iptvd.delivery.ring import Budget, Ring
 from iptvd.delivery.slots import Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Outcome, Source, SourceKind
-from iptvd.protocols.mpegts import PACKET
+from iptvd.protocols.mpegts import PACKET, null_packets
 from iptvd.protocols.psi import ProgramMap, Stream
 from iptvd.protocols.sniff import Media
-from tests.delivery.test_relay import CHANNEL, Tap
-from tests.doubles import result
+from tests.delivery.hls_script import ScriptedOrigin
+from tests.delivery.test_relay import CHANNEL
+from tests.doubles import result, sliced
+from tests.protocols.test_upstream import Tap
 from tests.protocols.tsmaking import continuity_errors, made_film, pid_of
 
 OTHER = ProgramMap(7, 0x210, (Stream(0x210, 0x1B), Stream(0x211, 0x0F)))
@@ -34,8 +37,9 @@ class Origins:
         self.taps: list[Tap] = []
 
     async def open(self, source: Source, extension: str) -> Opened:
-        self.asked.append(source.url[-1])
-        script = self.script.get(source.url[-1], [Media.TS])
+        name = source.url[-1:] or source.command[0]
+        self.asked.append(name)
+        script = self.script.get(name, [Media.TS])
         now = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(now, UpstreamError):
             raise now
@@ -49,14 +53,19 @@ class Origins:
         return Opened(tap, 200, (), media)
 
 
-class FeedTestCase(SynchronousTestCase):
-    limits: dict[str, int] = {}  # noqa: RUF012
+class Pulled(HlsUpstream):
+    """An HLS source whose playlists and segments nobody reads: the test delivers."""
 
+    def deliver(self, data: bytes) -> None:
+        self._deliver(data)
+
+
+class FeedTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.origins = Origins()
         self.given_up: list[tuple[Outcome, str]] = []
-        self.limits = {}
+        self.limits: dict[str, int] = {}
         self.slots = Slots(lambda provider: self.limits.get(provider, 0))
         self.broadcast = Broadcast(Ring(12.0, Budget(10**9)), self.clock, 20.0)
         self.sources = [(name, Source(SourceKind.TS, url=f"http://origin.test/{name}")) for name in "ab"]
@@ -168,6 +177,18 @@ class SwitchTests(FeedTestCase):
         self.assertEqual((self.slots.used("a"), self.slots.used("b")), (0, 1))
         self.check_join(film)
 
+    def test_breaks_are_told(self) -> None:
+        """Who cuts the stream is told where another source takes over, before the first packet of it."""
+        tap = self.start()
+        film = made_film(seconds=3)
+        breaks: list[int] = []
+        self.broadcast.observe(lambda: None, lambda: breaks.append(self.broadcast.ring.end))
+        self.play(tap, film)
+        tap.finish()
+        self.assertEqual(breaks, [])
+        self.play(self.origins.taps[-1], made_film(seconds=2, program_map=OTHER))
+        self.assertEqual(breaks, [len(film)])
+
     def test_an_error(self) -> None:
         """A reset is an end like any other."""
         tap = self.start()
@@ -176,7 +197,7 @@ class SwitchTests(FeedTestCase):
         self.assertEqual(self.origins.asked, ["a", "b"])
 
     def test_silence(self) -> None:
-        """After a second of silence the next source is connected beside the silent one; the first to join carries on."""
+        """After a second of silence the next source is connected beside; the first to join carries on."""
         tap = self.start()
         film = made_film(seconds=3)
         self.play(tap, film)
@@ -189,6 +210,50 @@ class SwitchTests(FeedTestCase):
         self.assertEqual(tap.stopped, 1)
         self.assertEqual(self.slots.total, 1)
         self.check_join(film)
+
+    def test_bursts(self) -> None:
+        """What a source that delivers in bursts has brought in advance is no silence while it lasts; then it is."""
+        kind = SourceKind.TS
+        for source in (Source(kind, command=("ffmpeg",)), Source(kind, url="http://origin.test/a")):
+            self.broadcast = Broadcast(Ring(12.0, Budget(10**9)), self.clock, 20.0)
+            self.sources, self.origins.asked = [("a", source), self.sources[-1]], []
+            self.feed = self.make()
+            tap = self.start()
+            film = made_film(seconds=12)
+            for start in range(0, len(film), 4 * SECOND_LENGTH // PACKET * PACKET):
+                burst = film[start : start + 4 * SECOND_LENGTH // PACKET * PACKET]
+                for at in range(0, len(burst), 20 * PACKET):
+                    tap.deliver(burst[at : at + 20 * PACKET])
+                    self.clock.advance(0.001)
+                self.clock.pump([0.25] * 15)
+                if source.command:
+                    self.assertEqual((len(self.origins.asked), self.feed.state), (1, FeedState.STREAMING))
+            self.clock.pump([0.25] * 10)
+            self.assertEqual(self.origins.asked[1:2], ["b"])
+            self.feed.close()
+
+    def test_a_break_of_its_own(self) -> None:
+        """Where an HLS source says that it does not carry on, what follows is made to: one programme, one clock."""
+        origin = ScriptedOrigin(self.clock)
+        pulled = Pulled(origin.opener(), Source(SourceKind.HLS, url="http://origin.test/a"), self.clock, sliced)
+        waiting: Deferred[Opened] = Deferred()
+        self.origins.script["a"] = [waiting]
+        waiting.callback(Opened(pulled, 200, (), Media.TS))
+        result(self.feed.start())
+        film = made_film(seconds=3)
+        pulled.deliver(film)
+        self.clock.advance(0.25)
+        pulled.on_discontinuity()
+        pulled.deliver(made_film(seconds=3, program_map=OTHER, pmt_pid=0x20, first_pts=5_000_000))
+        self.clock.advance(0.25)
+        self.check_join(film)
+        self.assertEqual((self.feed.source, self.feed.switches, self.feed.state), ("a/0", 0, FeedState.STREAMING))
+        self.assertEqual((self.origins.asked, self.slots.total), (["a"], 1))
+        pulled.on_discontinuity()
+        for _ in range(round(JOIN_PATIENCE) * 4 + 4):
+            pulled.deliver(null_packets(7))
+            self.clock.advance(0.25)
+        self.assertEqual((pulled.ended, self.origins.asked[:2]), (True, ["a", "b"]))
 
     def test_silence_that_ends(self) -> None:
         """A source that comes back before the next has reached a join point carries on, and the next is let go."""
@@ -276,6 +341,37 @@ class SwitchTests(FeedTestCase):
         self.assertIn("refuses the connection", self.given_up[0][1])
         self.assertEqual((self.slots.total, self.feed.state), (0, FeedState.CLOSED))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_only_source_stays_dead(self) -> None:
+        """Where attempts are few, because there is one source or each takes long, the channel is given up in time."""
+        for failure in (UpstreamError(502, "the origin refuses the connection"), Media.TS):
+            self.sources = self.sources[:1]
+            self.given_up.clear()
+            self.origins.script["a"] = [Media.TS]
+            self.feed = self.make()
+            tap = self.start()
+            self.play(tap, made_film(seconds=2))
+            self.origins.script["a"] = [failure]
+            tap.finish()
+            asked = len(self.origins.asked)
+            self.clock.pump([0.25] * 4 * round(MOST_QUIET))
+            self.assertEqual([outcome for outcome, _ in self.given_up], [Outcome.EXHAUSTED])
+            self.assertIn(failure.sentence if isinstance(failure, UpstreamError) else "nothing", self.given_up[0][1])
+            self.assertLessEqual(len(self.origins.asked) - asked, MOST_ATTEMPTS)
+            self.assertEqual((self.slots.total, self.clock.getDelayedCalls()), (0, []))
+
+    def test_nothing_to_begin_with(self) -> None:
+        """A source whose packets hold nothing that a player can begin with makes way for the next."""
+        tap = self.start()
+        for _ in range(round(JOIN_PATIENCE) * 4 + 4):
+            tap.deliver(null_packets(7))
+            self.clock.advance(0.25)
+        self.assertEqual((tap.stopped, self.origins.asked), (1, ["a", "b"]))
+        for _ in range(round(JOIN_PATIENCE) * 4 + 4):
+            self.origins.taps[1].deliver(null_packets(7))
+            self.clock.advance(0.25)
+        self.assertEqual((self.origins.taps[1].stopped, self.origins.asked), (1, ["a", "b", "a"]))
+        self.assertEqual(self.slots.total, 1)
 
     def test_a_failed_source_is_not_burned(self) -> None:
         """A source that failed once is used again later."""

@@ -15,6 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.delivery.hls import FIRST_IDLE, LEAST_IDLE, PLAYLIST_TIMEOUT, HlsRelay
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import Ask, Opener
+from iptvd.delivery.segments import SegmentCache
+from iptvd.delivery.slots import Slots
 from iptvd.errors import LimitError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source, SourceKind
 from iptvd.protocols.http_upstream import Timeouts
@@ -37,6 +39,7 @@ class HlsTests(SynchronousTestCase):
         self.clock = Clock()
         self.network = Network()
         self.observer = Observer()
+        self.limits: dict[str, int] = {}
         self.channel: Channel | None = evolve(CHANNEL, source_kind=SourceKind.HLS, extension="m3u8")
         self.given = [("p", Source(SourceKind.HLS, url=URL))]
         #: What asking for sources waits for.
@@ -54,9 +57,11 @@ class HlsTests(SynchronousTestCase):
 
         connect: Any = lambda target, verify: Endpoint(self.network, target)  # noqa: E731
         opener = Opener(self.clock, connect, Timeouts(10, 10), offload, "iptvd", Counts())  # type: ignore[arg-type]
-        self.hub = Hub(sources, opener, self.observer, self.clock, self.clock.seconds, max_streams)
+        self.slots = Slots(lambda provider: self.limits.get(provider, 0))
+        self.hub = Hub(sources, opener, self.observer, self.clock, self.clock.seconds, max_streams, self.slots)
         tokens = TokenBox(bytes(KEY_SIZE), self.clock.seconds)
-        return HlsRelay(self.hub, tokens, lambda _: self.channel, self.clock, sliced, proxy_content)
+        cache = SegmentCache(1 << 20, self.clock)
+        return HlsRelay(self.hub, tokens, lambda _: self.channel, self.clock, sliced, proxy_content, cache)
 
     def answer(self, data: bytes) -> None:
         self.network.connections[-1][1].dataReceived(data)
@@ -108,6 +113,7 @@ class HlsTests(SynchronousTestCase):
         (token,) = tokens_in(self.open())
         self.playlist(token, query="_HLS_msn=3&x=y")
         self.assertEqual(self.asked(), "/a/index.m3u8?sid=1&_HLS_msn=3")
+        self.clock.advance(3)
         self.playlist(token, query="_HLS_msn=%0a")
         self.assertEqual(self.asked(), "/a/index.m3u8?sid=1")
 
@@ -267,6 +273,8 @@ class HlsTests(SynchronousTestCase):
         """A playlist that is long is rewritten in slices, and comes out the same."""
         segments = b"".join(b"#EXTINF:6,\ns%d.ts\n" % number for number in range(5000))
         (token,) = tokens_in(self.open())
+        # Until then the short one is new enough for anyone.
+        self.clock.advance(3)
         self.assertEqual(len(tokens_in(self.playlist(token, b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n" + segments))), 5000)
 
     def test_direct(self) -> None:

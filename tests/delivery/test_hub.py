@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened
 from iptvd.delivery.session import Face, Session, Viewer
+from iptvd.delivery.slots import Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Outcome, Source, SourceKind
 from tests.delivery.test_relay import CHANNEL
@@ -36,7 +38,7 @@ class Observer:
 class Openings:
     """Opens what its table says."""
 
-    def __init__(self, results: dict[str, Opened | UpstreamError]) -> None:
+    def __init__(self, results: dict[str, Opened | UpstreamError | Deferred[Opened]]) -> None:
         self.results = results
         self.asked: list[str] = []
 
@@ -45,6 +47,8 @@ class Openings:
         found = self.results[source.url]
         if isinstance(found, UpstreamError):
             raise found
+        if isinstance(found, Deferred):
+            return await found
         return found
 
 
@@ -54,6 +58,8 @@ class HubTests(SynchronousTestCase):
         self.observer = Observer()
         self.openings = Openings({})
         self.given = [("a", FIRST), ("b", SECOND)]
+        self.limits: dict[str, int] = {}
+        self.slots = Slots(lambda provider: self.limits.get(provider, 0))
 
     def hub(self, max_streams: int = 0) -> Hub:
         async def sources(channel: Channel) -> list[tuple[str, Source]]:
@@ -66,7 +72,14 @@ class HubTests(SynchronousTestCase):
             self.clock,
             self.clock.seconds,
             max_streams,
+            self.slots,
         )
+
+    def open(self, hub: Hub | None = None) -> tuple[Source, Opened]:
+        """What a viewer gets; the session is `session`."""
+        hub = hub or self.hub()
+        self.session = hub.admit(CHANNEL, VIEWER, Face.TS)
+        return result(hub.open(self.session, Ask()))
 
     def test_a_session_has_one_outcome(self) -> None:
         """A session begins once, ends once, and the first outcome is the one that counts."""
@@ -100,21 +113,74 @@ class HubTests(SynchronousTestCase):
         """The best source is tried first, the next when it fails."""
         good = Opened(None, 200, ())
         self.openings.results = {FIRST.url: UpstreamError(502, "refused"), SECOND.url: good}
-        self.assertIs(result(self.hub().open(CHANNEL, Ask())), good)
+        self.assertEqual(self.open(), (SECOND, good))
         self.assertEqual(self.openings.asked, [FIRST.url, SECOND.url])
 
     def test_no_source_works(self) -> None:
         """When none works the viewer is told what was wrong with the best."""
         self.openings.results = {FIRST.url: UpstreamError(404, "gone"), SECOND.url: UpstreamError(502, "refused")}
         with self.assertRaisesRegex(UpstreamError, "gone") as raised:
-            result(self.hub().open(CHANNEL, Ask()))
+            self.open()
         self.assertEqual(raised.exception.status, 404)
 
     def test_a_source_of_another_form(self) -> None:
         """A source that does not have the channel's form is not used for it."""
         self.given = [("a", Source(SourceKind.HLS, url="http://example.com/x.m3u8"))]
         with self.assertRaises(UpstreamError):
-            result(self.hub().open(CHANNEL, Ask()))
+            self.open()
+
+    def test_a_connection_for_each_session(self) -> None:
+        """A session holds one of its provider's connections until it ends, and no other."""
+        self.openings.results = {FIRST.url: UpstreamError(502, "refused"), SECOND.url: Opened(None, 200, ())}
+        self.open()
+        self.assertEqual((self.slots.used("a"), self.slots.used("b")), (0, 1))
+        self.session.end(Outcome.COMPLETED)
+        self.assertEqual(self.slots.total, 0)
+
+    def test_all_connections_in_use(self) -> None:
+        """A provider whose connections are all in use is passed over; when there is no other, that is what is said."""
+        self.openings.results = {FIRST.url: Opened(None, 200, ()), SECOND.url: Opened(None, 200, ())}
+        self.limits = {"a": 1, "b": 1}
+        hub = self.hub()
+        self.assertEqual([self.open(hub)[0], self.open(hub)[0]], [FIRST, SECOND])
+        with self.assertRaisesRegex(LimitError, "all 1 connections of a are in use"):
+            self.open(hub)
+        self.assertEqual(self.openings.asked, [FIRST.url, SECOND.url])
+        for session in list(hub.sessions.values()):
+            session.end(Outcome.VIEWER_LEFT)
+        self.assertEqual(self.slots.total, 0)
+
+    def test_what_was_wrong_comes_before_what_was_full(self) -> None:
+        """Where one provider is full and the other fails, the viewer is told of the failure."""
+        self.openings.results = {SECOND.url: UpstreamError(504, "late")}
+        self.limits = {"a": 1}
+        self.assertIsNotNone(self.slots.take("a"))
+        with self.assertRaisesRegex(UpstreamError, "late"):
+            self.open()
+        self.assertEqual((self.slots.used("a"), self.slots.used("b")), (1, 0))
+
+    def test_leaving_while_it_is_opened(self) -> None:
+        """A viewer that leaves while a source is being opened for it leaves no connection taken."""
+        waiting: Deferred[Opened] = Deferred()
+        self.openings.results = {FIRST.url: waiting}
+        hub = self.hub()
+        work = Deferred.fromCoroutine(hub.open(hub.admit(CHANNEL, VIEWER, Face.TS), Ask()))
+        self.assertEqual(self.slots.used("a"), 1)
+        work.cancel()
+        self.failureResultOf(work, CancelledError)
+        self.assertEqual(self.slots.total, 0)
+
+    def test_ended_while_it_is_opened(self) -> None:
+        """A session that was ended while its source was being opened holds no connection either."""
+        waiting: Deferred[Opened] = Deferred()
+        self.openings.results = {FIRST.url: waiting}
+        hub = self.hub()
+        session = hub.admit(CHANNEL, VIEWER, Face.TS)
+        work = Deferred.fromCoroutine(hub.open(session, Ask()))
+        session.end(Outcome.DRAINED)
+        waiting.callback(Opened(None, 200, ()))
+        self.successResultOf(work)
+        self.assertEqual(self.slots.total, 0)
 
     def test_a_stream_that_is_a_playlist(self) -> None:
         """A channel whose stream turns out to be a playlist is an HLS channel from then on."""
@@ -122,9 +188,12 @@ class HubTests(SynchronousTestCase):
         self.openings.results = {FIRST.url: FoundPlaylist()}
         self.assertIs(hub.kind_of(CHANNEL), SourceKind.TS)
         with self.assertRaises(FoundPlaylist):
-            result(hub.open(CHANNEL, Ask()))
+            self.open(hub)
         self.assertIs(hub.kind_of(CHANNEL), SourceKind.HLS)
         self.assertIs(hub.kind_of(evolve(CHANNEL, id=2)), SourceKind.TS)
+        self.assertEqual(self.slots.total, 0)
+        hub.forget_forms()
+        self.assertIs(hub.kind_of(CHANNEL), SourceKind.TS)
 
     def test_draining(self) -> None:
         """When we stop, live viewers end at once, films have the drain time, and nobody new is admitted."""

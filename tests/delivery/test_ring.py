@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.delivery.ring import Budget, Ring
+from iptvd.delivery.ring import STALE, Budget, Ring
 
 SIZES = st.lists(st.integers(1, 50), min_size=1, max_size=200)
 
@@ -38,21 +38,34 @@ class RingTests(SynchronousTestCase):
         self.assertEqual(kept.size, kept.next - kept.first)
 
     def test_the_newest_join_point_stays(self) -> None:
-        """However old it is and however little room there is, the newest join point is there."""
+        """However little room other rings leave, the newest join point is there."""
         budget = Budget(100)
-        kept = Ring(1.0, budget)
+        kept, other = Ring(1.0, budget), Ring(1.0, budget)
+        other.append(b"o" * 90, 0.0)
         kept.append(b"k" * 50, 0.0)
         join = kept.join_at(10, b"tables", 90_000)
-        for number in range(20):
-            kept.append(b"x" * 50, float(number))
+        for number in range(50):
+            kept.append(b"x", float(number))
         self.assertEqual(list(kept.joins), [join])
         assert join is not None
         self.assertIsNotNone(kept.block(join.number))
-        kept.append(b"k", 30.0)
+        kept.append(b"k", 55.0)
         newer = kept.join_at(kept.end - 1, b"tables", None)
-        kept.append(b"x", 31.0)
+        kept.append(b"x", 56.0)
         self.assertEqual(list(kept.joins), [newer])
-        self.assertEqual(budget.used, 2)
+        self.assertEqual(budget.used, 90 + 2)
+
+    def test_a_join_point_that_no_other_follows(self) -> None:
+        """A channel that never shows a second key picture, or all of whose key pictures are too far, stays bounded."""
+        for limit, most in ((10**9, round(STALE) + 2), (40, 41)):
+            kept = ring(span=10.0, limit=limit)
+            kept.append(b"k", 0.0)
+            kept.join_at(0, b"", None)
+            for number in range(200):
+                kept.append(b"x", float(number))
+                self.assertLessEqual(kept.size, most)
+            self.assertEqual(len(kept.joins), 0)
+            self.assertLessEqual(kept.size, 11)
 
     @given(SIZES, st.integers(1, 500))
     def test_the_budget(self, sizes: list[int], limit: int) -> None:

@@ -313,6 +313,26 @@ class SharedBodyTests(SynchronousTestCase):
             self.clock.advance(0)
         self.assertEqual([(viewer.got, viewer.ends) for viewer in viewers], [(b"abcdef", [None])] * 8)
 
+    def test_more_comes_while_it_is_handed_on(self) -> None:
+        """What comes because a viewer took something reaches all in order, and leaves no turn behind."""
+        ticks = iter(range(10**6))
+        self.patch(shared_body, "perf_counter", lambda: next(ticks) * 0.004)
+        tap = self.tap
+
+        class Eager(Drinker):
+            def data_received(self, data: bytes | memoryview) -> None:
+                super().data_received(data)
+                if len(self.got) < 12:
+                    tap.deliver(b"abc")
+
+        viewers = self.started(4)
+        eager = Eager(self.body.reader())
+        tap.deliver(b"abc")
+        while self.clock.getDelayedCalls():
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+            self.clock.advance(0)
+        self.assertEqual([viewer.got for viewer in (*viewers, eager)], [b"abc" * 4] * 5)
+
     def test_dropped_between_turns(self) -> None:
         """A body that is dropped while some wait for their turn leaves nothing to be done."""
         ticks = iter(range(10**6))

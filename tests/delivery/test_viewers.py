@@ -22,6 +22,10 @@ from tests.delivery.test_relay import CHANNEL, Glass
 from tests.protocols.tsmaking import continuity_errors, made_film
 
 
+def blocked(viewer: Viewer) -> bool:
+    return viewer.blocked_since is not None
+
+
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
@@ -97,8 +101,12 @@ class BroadcastTestCase(SynchronousTestCase):
     def on_transport(self) -> Player:
         glass = Glass()
         viewer = TransportViewer(
-            self.session(), self.broadcast.ring, self.clock.seconds, lambda: self.lost.append(viewer), glass
-        )  # type: ignore[arg-type]
+            self.session(),
+            self.broadcast.ring,
+            self.clock.seconds,
+            lambda: self.lost.append(viewer),
+            glass,  # type: ignore[arg-type]
+        )
         return Player(viewer, glass)
 
     def feed(self, data: bytes, seconds: float = 0.1, size: int = 50 * PACKET) -> None:
@@ -203,7 +211,7 @@ class ViewerTests(BroadcastTestCase):
             ended: list[Outcome | None] = []
             player.viewer.session.at_end(lambda session, ended=ended: ended.append(session.outcome))  # type: ignore[misc]
             start = 400 * PACKET
-            while player.viewer.blocked_since is None:
+            while not blocked(player.viewer):
                 self.broadcast.take(film[start : start + 300 * PACKET])
                 start = (start + 300 * PACKET) % (len(film) - 300 * PACKET)
                 self.clock.advance(0.01)
@@ -211,9 +219,9 @@ class ViewerTests(BroadcastTestCase):
             self.assertEqual(ended, [])
             self.settle(player)
             self.clock.pump([1] * 19)
-            if player.viewer.blocked_since is None:
+            if not blocked(player.viewer):
                 self.assertEqual(ended, [])
-            while player.viewer.blocked_since is None:
+            while not blocked(player.viewer):
                 self.broadcast.take(film[: 300 * PACKET])
                 self.clock.advance(0.01)
             self.clock.pump([1] * 21)
@@ -230,7 +238,7 @@ class ViewerTests(BroadcastTestCase):
             viewer = player.viewer
             assert isinstance(viewer, SocketViewer)
             self.broadcast.add(viewer, back=100.0)
-            while viewer.blocked_since is None:
+            while not blocked(viewer):
                 self.broadcast.take(made_film(seconds=2))
                 self.clock.advance(0.05)
             self.assertEqual(len(self.writers.waiting), 1)

@@ -153,6 +153,24 @@ class HTTPUpstreamTests(SynchronousTestCase):
             assert error is not None
             self.assertIn("before it had sent everything", error.sentence)
 
+    def test_a_reset_is_no_end(self) -> None:
+        """A body that ends with its connection is whole when that is closed, and lost when it is reset."""
+        for reason, whole in ((ConnectionDone(), True), (ConnectionLost(), False)):
+            work = self.open()
+            self.answer(OK + b"abc")
+            gathered = Gathered()
+            self.successResultOf(work).attach(gathered)
+            self.hang_up(reason)
+            self.assertEqual(gathered.ends == [None], whole)
+
+    def test_what_comes_with_the_head(self) -> None:
+        """What of the body comes with the head is there as soon as the head is told of."""
+        seen: list[bytes] = []
+        work = self.open()
+        work.addCallback(lambda upstream: upstream.first_bytes(1)).addCallback(seen.append)
+        self.answer(OK + b"abc")
+        self.assertEqual(seen, [b"abc"])
+
     def test_no_answer_at_all(self) -> None:
         """An origin that hangs up, or is silent, before it has answered is an error with a sentence."""
         work = self.open()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import random
 import socket
-import struct
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from unittest import mock
 
 from hypothesis import given
@@ -21,112 +18,9 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.protocols.splice import LARGE, SMALL, End, Pipe, PipePool, Splice, plain_socket
-
-#: Bytes of the buffers of a socket that is to be full soon.
-TIGHT = 8192
-
-
-def descriptors() -> int:
-    """How many this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def connection(buffers: int = 0) -> tuple[socket.socket, socket.socket]:
-    """The two ends of a connection on loopback, neither of which blocks."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        if buffers:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
-        one = socket.socket()
-        if buffers:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
-        one.connect(server.getsockname())
-        other, _ = server.accept()
-    for each in (one, other):
-        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        each.setblocking(False)
-    return one, other
-
-
-def send(to: socket.socket, data: bytes) -> int:
-    """Send what the kernel takes of it."""
-    try:
-        return to.send(data)
-    except BlockingIOError:
-        return 0
-
-
-def receive(source: socket.socket) -> bytes | None:
-    """What is there, None when there is nothing just now."""
-    try:
-        return source.recv(1 << 20)
-    except BlockingIOError:
-        return None
-
-
-def reset(one: socket.socket) -> None:
-    """Close it without a goodbye."""
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    one.close()
-
-
-class Rig:
-    """An origin and a viewer with a `Splice` between them, and a reactor that turns when it is told to."""
-
-    def __init__(self, reactor: EPollReactor, pool: PipePool | None = None, buffers: int = 0) -> None:
-        self.reactor = reactor
-        self.pool = pool or PipePool()
-        self.origin, self.source = connection(buffers)
-        self.sink, self.viewer = connection(buffers)
-        self.got = b""
-        self.viewer_closed = False
-        self.moved: list[int] = []
-        self.ends: list[End] = []
-        self.splice = Splice(
-            self.source,
-            self.sink,
-            self.pool,
-            IReactorFDSet(reactor),
-            self.moved.append,
-            self.ends.append,
-        )
-
-    def turn(self) -> None:
-        self.reactor.iterate(0.001)
-
-    def until(self, holds: Callable[[], bool], meanwhile: Callable[[], object] = lambda: None) -> None:
-        for _ in range(20_000):
-            if holds():
-                return
-            meanwhile()
-            self.turn()
-        raise AssertionError("it never came about")
-
-    def read(self) -> None:
-        data = receive(self.viewer)
-        self.got += data or b""
-        self.viewer_closed = self.viewer_closed or data == b""
-
-    def has(self, size: int) -> bool:
-        return len(self.got) == size
-
-    def fill(self, to: socket.socket | None = None) -> bytes:
-        """Send until nothing moves any more, because the viewer reads nothing; gives what was sent."""
-        sent = bytearray()
-        idle = 0
-        while idle < 50:
-            before = len(sent)
-            piece = bytes([before % 251]) * 65536
-            sent += piece[: send(to or self.origin, piece)]
-            idle = 0 if len(sent) > before else idle + 1
-            self.turn()
-        return bytes(sent)
-
-    def close(self) -> None:
-        self.splice.stop()
-        for each in (self.origin, self.source, self.sink, self.viewer):
-            each.close()
-        self.pool.close()
+from iptvd.protocols.pipes import SMALL, PipePool
+from iptvd.protocols.splice import End, Splice, plain_socket
+from tests.protocols.splicing import TIGHT, Rig, connection, descriptors, receive, reset, send
 
 
 class SpliceTests(SynchronousTestCase):
@@ -441,101 +335,6 @@ class SpliceTests(SynchronousTestCase):
         self.assertEqual(rig.got, (head + body)[: len(rig.got)])
         if fate in ("whole", "closed"):
             self.assertEqual(rig.got, head + body)
-
-
-class PipePoolTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.before = descriptors()
-
-    def pool(self, **options: int) -> PipePool:
-        pool = PipePool(**options)
-        self.addCleanup(pool.close)
-        return pool
-
-    def test_few_are_large(self) -> None:
-        """While few are in use they are large; the rest are small, so that an unprivileged user has a thousand."""
-        pool = self.pool(few=2)
-        pipes = [pool.borrow() for _ in range(4)]
-        self.assertEqual([pipe.size for pipe in pipes], [LARGE, LARGE, SMALL, SMALL])
-        self.assertEqual(fcntl.fcntl(pipes[0].reader, fcntl.F_GETPIPE_SZ), LARGE)
-        self.assertEqual(pool.in_use, 4)
-        for pipe in pipes:
-            pool.give_back(pipe)
-        self.assertEqual(pool.in_use, 0)
-        self.assertEqual({pool.borrow().size, pool.borrow().size}, {LARGE})
-        self.assertIn(pool.borrow(), pipes[2:])
-
-    def test_pipes_are_used_again(self) -> None:
-        """Borrowing and giving back a thousand times opens one pipe."""
-        pool = self.pool()
-        for _ in range(1000):
-            pool.give_back(pool.borrow())
-        self.assertEqual(descriptors(), self.before + 2)
-        pool.close()
-        self.assertEqual(descriptors(), self.before)
-
-    def test_not_more_are_kept_than_are_spared(self) -> None:
-        """After a rush only some pipes stay open."""
-        pool = self.pool(few=1, spare=3)
-        pipes = [pool.borrow() for _ in range(10)]
-        for pipe in pipes:
-            pool.give_back(pipe)
-        self.assertEqual(descriptors(), self.before + 2 * 4)
-
-    def test_one_with_leftovers_is_closed(self) -> None:
-        """No stream ever gets bytes that another left in its pipe."""
-        pool = self.pool(few=1)
-        for _ in range(3):
-            pipe = pool.borrow()
-            self.assertEqual(pipe.size, LARGE)
-            os.write(pipe.writer, b"left")
-            pipe.held = 4
-            pool.give_back(pipe)
-            self.assertEqual(descriptors(), self.before)
-
-    def test_an_unprivileged_user(self) -> None:
-        """Who may not have large pipes gets what there is, and is not asked again and again."""
-        real = fcntl.fcntl
-        asked = []
-
-        def refuse(number: int, command: int, *value: int) -> int:
-            if command == fcntl.F_SETPIPE_SZ:
-                asked.append(value)
-                raise PermissionError(errno.EPERM, "Operation not permitted")
-            return real(number, command, *value)
-
-        pool = self.pool(few=5)
-        with mock.patch("fcntl.fcntl", side_effect=refuse):
-            pipes = [pool.borrow() for _ in range(4)]
-        self.assertEqual({pipe.size for pipe in pipes}, {SMALL})
-        self.assertEqual(len(asked), 1)
-        for pipe in pipes:
-            pool.give_back(pipe)
-        self.assertEqual(descriptors(), self.before + 8)
-
-    def test_a_user_who_has_too_many(self) -> None:
-        """A pipe of two pages, which the kernel gives to who has too many, works and is not kept."""
-        real = fcntl.fcntl
-
-        def scant(number: int, command: int, *value: int) -> int:
-            if command == fcntl.F_SETPIPE_SZ:
-                raise PermissionError(errno.EPERM, "Operation not permitted")
-            return real(number, fcntl.F_SETPIPE_SZ, 8192)
-
-        pool = self.pool()
-        with mock.patch("fcntl.fcntl", side_effect=scant):
-            pipe = pool.borrow()
-        self.assertEqual(pipe.size, 8192)
-        pool.give_back(pipe)
-        self.assertEqual(descriptors(), self.before)
-
-    def test_closed_while_in_use(self) -> None:
-        """A pipe that comes back after the pool was closed is closed too."""
-        pool = self.pool()
-        pipe: Pipe = pool.borrow()
-        pool.close()
-        pool.give_back(pipe)
-        self.assertEqual(descriptors(), self.before)
 
 
 class PlainSocketTests(SynchronousTestCase):

@@ -22,7 +22,10 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from iptvd.delivery.hub import Hub
+from iptvd.delivery.live import Live, LiveSettings
+from iptvd.delivery.ring import Budget
 from iptvd.delivery.session import Face, Session, Viewer
+from iptvd.delivery.slots import Slots
 from iptvd.identity import Identities
 from iptvd.interfaces import IFetcher
 from iptvd.lineup import Assembly, Lineup
@@ -159,12 +162,24 @@ class Tree:
         self.notices: list[str] = []
         self.metrics = Metrics(lambda: self.shown.statuses)
         self.lag = LoopLag(self.clock, observe=self.metrics.loop_lag)
-        self.hub = Hub(self._sources, cast(Any, None), self.metrics, self.clock, self.clock.seconds, max_streams)
+        slots = Slots(lambda provider: 0)
+        self.live = Live(
+            self._sources,
+            cast(Any, None),
+            slots,
+            self.clock,
+            self.clock.seconds,
+            Budget(10**9),
+            LiveSettings(),
+        )
+        self.hub = Hub(
+            self._sources, cast(Any, None), self.metrics, self.clock, self.clock.seconds, max_streams, slots
+        )
         self.logo_cache = LogoCache(
             logos or Path("/nonexistent"), fetcher or Web({}), offload, self.clock.seconds, logo_limit
         )
         service = cast(LineupService, self.shown)
-        health = Health(service, self.hub, self.lag, self.clock.seconds, lambda: self.notices)
+        health = Health(service, self.hub, self.live, self.lag, self.clock.seconds, lambda: self.notices)
         self.root = Root(IndexResource(service, self.hub.kind_of, lambda: self.notices))
         self.playlist = PlaylistResource(lambda: self.shown.lineup, self.hub.kind_of, sliced)
         brief = HealthResource(health.brief, guarded=False)

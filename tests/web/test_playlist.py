@@ -156,7 +156,7 @@ class FilterTests(SynchronousTestCase):
         return names(self.tree.ask("/playlist.m3u8" + query(**arguments)).text)
 
     def test_filters(self) -> None:
-        """The list can be of one group, provider, type or form, and of several of them at once."""
+        """The list can be of one group, provider or type, and of several of them at once; a form leaves none out."""
         for arguments, expected in (
             ({}, ["One", "Two", "Three", "Four", "Eins"]),
             ({"group": "News"}, ["One", "Three"]),
@@ -166,13 +166,28 @@ class FilterTests(SynchronousTestCase):
             ({"type": "live"}, ["One", "Two", "Eins"]),
             ({"type": "radio"}, ["Three"]),
             ({"type": "vod"}, ["Four"]),
-            ({"format": "hls"}, ["Two", "Four"]),
-            ({"format": "ts"}, ["One", "Three", "Four", "Eins"]),
+            ({"format": "hls"}, ["One", "Two", "Three", "Four", "Eins"]),
+            ({"format": "ts"}, ["One", "Two", "Three", "Four", "Eins"]),
             ({"group": "News", "type": "live", "format": "ts", "provider": "home"}, ["One"]),
             ({"group": "", "type": "", "format": "", "provider": ""}, ["One", "Two", "Three", "Four", "Eins"]),
             ({"what": "ever"}, ["One", "Two", "Three", "Four", "Eins"]),
         ):
             self.assertEqual(self.found(**arguments), expected, arguments)
+
+    def test_forms(self) -> None:
+        """In a form that is asked for every live channel is listed; films and radio in other formats as they are."""
+        bare = evolve(RADIO, key="6", name="Six", extension="mp3")
+        self.tree = Tree(lineup_of(*ALL, bare))
+        for form, ends in (
+            ("", ["ts", "m3u8", "ts", "mp4", "mp3"]),
+            ("ts", ["ts", "ts", "ts", "mp4", "mp3"]),
+            ("hls", ["m3u8", "m3u8", "m3u8", "mp4", "mp3"]),
+        ):
+            text = self.tree.ask("/playlist.m3u8" + query(format=form)).text
+            self.assertEqual([urlsplit(entry.url).path.rpartition(".")[2] for entry in parsed(text)], ends, form)
+            # Kodi is told of what comes as MPEG-TS, whatever it is made from.
+            live = [end for end, entry in zip(ends, ALL[:2], strict=False) if entry.kind is ChannelKind.LIVE]
+            self.assertEqual(text.count("KODIPROP:mimetype=video/mp2t"), live.count("ts"), form)
 
     def test_nothing_passes(self) -> None:
         """A group or provider that there is not has an empty list: it may be there again tomorrow."""
@@ -198,7 +213,7 @@ class FilterTests(SynchronousTestCase):
         (channel,) = lineup_of(LIVE).channels
         merged = evolve(channel, entries=(("home", LIVE), ("other", LIVE)))
         for provider, found in (("home", 1), ("other", 1), ("third", 0)):
-            among = Filter(provider=provider).among([merged], lambda channel: channel.source_kind)
+            among = Filter(provider=provider).among([merged])
             self.assertEqual(len(list(among)), found)
 
 
@@ -327,9 +342,13 @@ class PathTests(SynchronousTestCase):
     def test_paths(self) -> None:
         """A channel's path ends in its extension, or in that of a playlist when that is what it is."""
         live, film = lineup_of(LIVE, FILM).channels
-        for channel, kind, end in (
-            (live, SourceKind.TS, "ts"),
-            (live, SourceKind.HLS, "m3u8"),
-            (film, SourceKind.VOD, "mp4"),
+        for channel, kind, form, end in (
+            (live, SourceKind.TS, None, "ts"),
+            (live, SourceKind.HLS, None, "m3u8"),
+            (live, SourceKind.TS, SourceKind.HLS, "m3u8"),
+            (live, SourceKind.HLS, SourceKind.TS, "ts"),
+            (film, SourceKind.VOD, None, "mp4"),
+            (film, SourceKind.VOD, SourceKind.TS, "mp4"),
+            (film, SourceKind.HLS, SourceKind.TS, "m3u8"),
         ):
-            self.assertEqual(playlist.path_of(channel, kind), f"/stream/{channel.id}.{end}")
+            self.assertEqual(playlist.path_of(channel, kind, form), f"/stream/{channel.id}.{end}")

@@ -1,0 +1,1 @@
+"""What iptvd costs and how quick it is, measured beside nginx and HAProxy: see README.md."""

@@ -1,0 +1,107 @@
+"""One open source of a live channel: its upstream, the slot it holds, and how it is doing."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attrs import define
+
+from iptvd.delivery.hlspiece import SourceGone
+from iptvd.delivery.hlspull import HlsUpstream
+from iptvd.delivery.slots import Slot
+from iptvd.errors import UpstreamError
+from iptvd.protocols.joins import Follower
+from iptvd.protocols.mpegts import Packets
+from iptvd.protocols.translation import Translator
+from iptvd.protocols.upstream import Upstream
+
+#: Seconds until a source that failed is tried again, doubled with each failure in a row.
+FIRST_BACKOFF = 0.25
+MOST_BACKOFF = 15.0
+
+
+@define(eq=False)
+class Health:
+    """
+    How a source has done lately.
+
+    :ivar failures: in a row.
+    :ivar not_before: when it may be tried again.
+    """
+
+    failures: int = 0
+    not_before: float = 0.0
+
+    def failed(self, now: float) -> None:
+        """It has failed once more."""
+        self.not_before = now + min(FIRST_BACKOFF * 2**self.failures, MOST_BACKOFF)
+        self.failures += 1
+
+
+class Listener(Protocol):
+    """Is told what becomes of a line."""
+
+    def packets_came(self, line: Line, packets: bytes) -> None:
+        """Whole packets."""
+
+    def source_gone(self) -> None:
+        """The source refuses what it gave before."""
+
+    def line_ended(self, line: Line, reason: str) -> None:
+        """It has ended by itself; it is closed."""
+
+
+class Line:
+    """
+    The receiver of its upstream.
+
+    :ivar index: its source's place among the channel's.
+    :ivar heard: when it last brought something; ``began`` when it began to, or to again after a break.
+    :ivar leads: whether its packets go to the viewers.
+    :ivar follower: looks for a join point while it does not.
+    :ivar translator: of its packets into the viewers' programme, where they need it.
+    """
+
+    def __init__(self, listener: Listener, index: int, upstream: Upstream, slot: Slot, now: float) -> None:
+        self.index = index
+        self.upstream = upstream
+        self.heard = self.began = now
+        self.follower = Follower()
+        self.translator: Translator | None = None
+        self.leads = False
+        self._listener = listener
+        self._slot = slot
+        self._packets = Packets()
+        self._closed = False
+        if isinstance(upstream, HlsUpstream):
+            upstream.on_discontinuity = self.broke
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """See `iptvd.protocols.upstream.Receiver`."""
+        if self._closed:
+            return
+        packets = self._packets.feed(bytes(data))
+        if packets:
+            self._listener.packets_came(self, packets)
+
+    def body_ended(self, error: UpstreamError | None) -> None:
+        """See `iptvd.protocols.upstream.Receiver`."""
+        if not self._closed:
+            self.close()
+            if isinstance(error, SourceGone):
+                self._listener.source_gone()
+            self._listener.line_ended(self, error.sentence if error is not None else "the origin ended the stream")
+
+    def broke(self) -> None:
+        """What comes from now on does not carry on what came: its clock and its programme may be others."""
+        self._packets = Packets()
+        self.follower = Follower()
+        self.began = self.heard
+        self.leads = False
+
+    def close(self) -> None:
+        """Close its connection and give its slot back."""
+        if not self._closed:
+            self._closed = True
+            self.upstream.stopProducing()
+            self._slot.release()

@@ -1,0 +1,66 @@
+"""How well a live source keeps up, by the clock of its programme: whether it is silent, and whether it trickles."""
+
+from __future__ import annotations
+
+#: Seconds of media at most that a source which delivers in bursts is taken to have delivered in advance.
+MOST_AHEAD = 15.0
+#: A source whose clock runs slower than this share of real time, over so many seconds, has stalled.
+TRICKLE = 0.7
+TRICKLE_SECONDS = 10.0
+
+_WRAP = 300 << 33
+_TICKS = 27e6
+
+
+def _seconds(before: int, pcr: int) -> float:
+    return ((pcr - before) % _WRAP) / _TICKS
+
+
+class Pulse:
+    """One source's, from when it begins to lead. Times are seconds by a clock of ours, clocks are PCRs in 27 MHz."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._counted: tuple[float, int] | None = None
+        self._dry_since = 0.0
+        self._measured: tuple[float, int] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has seen a clock yet."""
+        return self._counted is not None
+
+    def see(self, now: float, pcr: int | None) -> None:
+        """The programme's clock as it is now: what comes in advance is kept account of."""
+        if pcr is None:
+            return
+        if self._counted is not None:
+            then, before = self._counted
+            went = _seconds(before, pcr)
+            # What is more is a jump.
+            went = went if went < MOST_AHEAD else 0.0
+            self._ahead = min(max(self._ahead + went - (now - then), 0.0), MOST_AHEAD)
+        self._counted = (now, pcr)
+        if self._ahead:
+            self._dry_since = now
+
+    def silence(self, now: float, heard: float) -> float:
+        """
+        For how long there has been nothing to play of a source that delivers in bursts.
+
+        :param heard: when it last brought something.
+        """
+        return now - max(heard, self._dry_since)
+
+    def trickles(self, now: float, pcr: int | None) -> bool:
+        """Whether its clock falls behind real time, and what came in advance does not make up for that."""
+        if pcr is None:
+            return False
+        if self._measured is None:
+            self._measured = (now, pcr)
+            return False
+        then, before = self._measured
+        if now - then < TRICKLE_SECONDS:
+            return False
+        self._measured = (now, pcr)
+        return not self._ahead and _seconds(before, pcr) < TRICKLE * (now - then)
