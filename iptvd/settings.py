@@ -134,14 +134,14 @@ class Config:
     state_dir: Path = _setting(  # noqa: RUF009 (it makes a field)
         FOLDER,
         _STATE_DIR,
-        "The folder for what has to survive a restart: lineup, guide, ids, keys.",
+        "The folder for what has to survive a restart: lineup, ids, keys, logos.",
         option="--state-dir",
         shown="`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/iptvd`, else `~/.local/state/iptvd`",
     )
     max_streams: int = _setting(
         whole(0, 1_000_000),
         0,
-        "How many connections to origins there are at most; 0 for no limit.",
+        "How many viewers are served at once; 0 for no limit.",
         option="--max-streams",
     )
     log_level: str = _setting(
@@ -182,9 +182,7 @@ class Config:
     refresh_interval: float = _setting(seconds(60), 14400.0, "How often a provider's channels are fetched again.")
     connect_timeout: float = _setting(seconds(0), 10.0, "How long an origin has to accept a connection.")
     head_timeout: float = _setting(seconds(0), 10.0, "How long an origin has to begin its answer.")
-    stall_timeout: float = _setting(
-        seconds(0), 15.0, "How long a stream may bring nothing before the next source is tried."
-    )
+    stall_timeout: float = _setting(seconds(0), 15.0, "How long a stream may bring nothing before it is ended.")
     client_timeout: float = _setting(seconds(0), 300.0, "How long a viewer may take nothing before it is let go.")
     drain_timeout: float = _setting(seconds(0), 5.0, "How long viewers are given to finish when the daemon stops.")
     merge_by_tvg_id: bool = _setting(

@@ -29,6 +29,8 @@ HLS_TYPE = "application/vnd.apple.mpegurl"
 LINGER = 30
 
 _NAME = re.compile(r"([0-9]{1,10})(?:\.([A-Za-z0-9]{1,8}))?")
+#: Types that a browser would run scripts of: at our address, an origin's page could do what ours can.
+_PAGE = re.compile("html|xml|script|multipart", re.IGNORECASE)
 #: What of a viewer's request for a file or segment concerns the origin.
 _ASKED = ("Range", "If-Range")
 
@@ -63,6 +65,7 @@ class Player:
             limit_unsent(transport)
 
         def finished(outcome: Outcome, reason: str) -> None:
+            forget()
             if outcome is Outcome.COMPLETED:
                 request.finish()
             elif outcome is not Outcome.VIEWER_LEFT:
@@ -79,7 +82,7 @@ class Player:
             endless,
             finished,
         )
-        session.at_end(lambda ended: relay.stop(ended.outcome or Outcome.DRAINED, ended.reason))
+        forget = session.at_end(lambda ended: relay.stop(ended.outcome or Outcome.DRAINED, ended.reason))
 
         def left(failure: Failure) -> None:
             relay.stop(Outcome.VIEWER_LEFT)
@@ -109,7 +112,11 @@ def respond(request: Request, opened: Opened) -> None:
     """Set the status and the headers that come from the source."""
     request.setResponseCode(opened.status)
     for name, value in opened.headers:
+        if name == "Content-Type" and _PAGE.search(value):
+            value = "application/octet-stream"
         request.setHeader(name, value)
+    if opened.status == 416:
+        request.setHeader("Content-Length", "0")
     request.setHeader("X-Content-Type-Options", "nosniff")
 
 
