@@ -29,7 +29,7 @@ run: $(VENV)/run.stamp
 	@echo 'Page:      http://localhost:$(PORT)/'
 	@echo 'Playlist:  http://localhost:$(PORT)/playlist.m3u8  (open it in VLC, mpv or Kodi)'
 	@echo 'Stop:      press Ctrl-C'
-	@PORT=$(PORT) PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/twistd -n --pidfile= iptvd $(ARGS)
+	@PORT=$(PORT) PATH="$$PATH:$(CURDIR)/$(BIN)"; export PORT PATH; exec $(BIN)/twistd -n --pidfile= iptvd $(ARGS)
 
 test: lint types unit
 

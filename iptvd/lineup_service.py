@@ -109,19 +109,20 @@ class LineupService(MultiService):
         :raises UpstreamError: with the reason, when there is none.
         """
         found: list[tuple[str, Source]] = []
-        reason = "no provider has it any more"
+        status, reason = 502, "no provider has it any more"
         for provider, entry in channel.entries:
             if entry.unsupported:
-                raise UpstreamError(501, entry.unsupported)
+                status, reason = 501, entry.unsupported
+                continue
             runner = self._runners.get(provider)
             if runner is None:
                 continue
             try:
                 found.extend((provider, source) for source in await runner.resolve(entry))
             except ProviderError as error:
-                reason = f"{provider}: {error.sentence}"
+                status, reason = 502, f"{provider}: {error.sentence}"
         if not found:
-            raise UpstreamError(502, reason)
+            raise UpstreamError(status, reason)
         return found
 
     def _run(self, work: Coroutine[Deferred[Any], Any, None]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from iptvd import __version__
@@ -15,6 +16,9 @@ from iptvd.refresh import ProviderStatus
 
 #: Content type of the text format that `Metrics.text` gives.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# When a counter began to count is of no use here, and would double the text.
+disable_created_metrics()
 
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -42,6 +46,23 @@ class _Providers(Collector):
         return (state, entries, last)
 
 
+class _Bytes(Collector):
+    """What was sent, of the sessions that are over and of those that go on: a live one may go on for days."""
+
+    def __init__(self) -> None:
+        self.sessions: set[Session] = set()
+        self.over: Counts[str] = Counts()
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        sent = self.over.copy()
+        for session in self.sessions:
+            sent[session.face.value] += session.bytes_sent
+        family = CounterMetricFamily("iptvd_sent_bytes", "Bytes of media handed to viewers", labels=["face"])
+        for face, count in sent.items():
+            family.add_metric([face], count)
+        return (family,)
+
+
 class Metrics:
     """
     The counters of one daemon, in a registry of its own.
@@ -56,7 +77,8 @@ class Metrics:
         self._active = Gauge("iptvd_sessions_active", "Sessions now", ["face"], registry=registry)
         self._started = Counter("iptvd_sessions_started", "Sessions admitted", ["face"], registry=registry)
         self._outcomes = Counter("iptvd_session_outcomes", "How sessions ended", ["outcome"], registry=registry)
-        self._bytes = Counter("iptvd_sent_bytes", "Bytes of media handed to viewers", ["face"], registry=registry)
+        self._bytes = _Bytes()
+        registry.register(self._bytes)
         self._upstreams = Counter("iptvd_upstreams_opened", "Requests made to origins", registry=registry)
         self._upstream_failures = Counter(
             "iptvd_upstream_failures",
@@ -80,11 +102,13 @@ class Metrics:
         """It was admitted."""
         self._active.labels(session.face.value).inc()
         self._started.labels(session.face.value).inc()
+        self._bytes.sessions.add(session)
 
     def session_ended(self, session: Session) -> None:
         """It has its outcome."""
         self._active.labels(session.face.value).dec()
-        self._bytes.labels(session.face.value).inc(session.bytes_sent)
+        self._bytes.sessions.discard(session)
+        self._bytes.over[session.face.value] += session.bytes_sent
         if session.outcome is not None:
             self._outcomes.labels(session.outcome.value).inc()
 

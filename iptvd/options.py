@@ -52,7 +52,7 @@ class Options(usage.Options):
         ("config", None, None, f"The settings file, instead of {DEFAULT_FILE}.", _absolute),
         ("public-url", None, None, "Where viewers find this daemon, such as https://tv.example.com."),
         ("state-dir", None, None, "The folder for what has to survive a restart.", _absolute),
-        ("max-streams", None, None, "How many connections to origins there are at most; 0 for no limit."),
+        ("max-streams", None, None, "How many viewers are served at once; 0 for no limit."),
         ("log-level", None, None, "The least level to log: debug, info, warn, error or critical."),
     )
     optFlags = (("check-config", None, "Check the settings, print them with where each comes from, and exit."),)

@@ -9,12 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+import attrs
+
 from iptvd.aliases import ALIASES
-from iptvd.settings import DEFAULT_FILE, PREFIX, SETTINGS, Setting
+from iptvd.discovery import discover
+from iptvd.interfaces import IProviderMaker
+from iptvd.settings import DEFAULT_FILE, PREFIX, SETTINGS, Setting, shown
 
 _TOP = f"""# Settings
 
-This page is written by `python -m iptvd.reference`; change `iptvd/settings.py` instead.
+This page is written by `python -m iptvd.reference`; change `iptvd/settings.py` or the providers instead.
 
 A setting is given on the command line, in the environment, or in a TOML file: `--config FILE`, else `$IPTVD_CONFIG`,
 else `{DEFAULT_FILE}` if it exists. The command line wins over the environment, the environment over
@@ -89,6 +93,17 @@ def _row(setting: Setting) -> str:
     return f"| `{setting.name}` | `{setting.env}`{option} | {meaning} | {setting.default_text} |\n"
 
 
+def _kind(maker: IProviderMaker) -> str:
+    """What a provider of one kind has besides; a kind without settings of its own has no table."""
+    defaults = maker.settings()
+    rows = []
+    for each in attrs.fields(maker.settings):
+        default = shown(getattr(defaults, each.name))
+        rows.append(f"| `{each.name}` | {each.metadata['help']} | {f'`{default}`' if default else 'none'} |\n")
+    table = "\n| key | meaning | default |\n|---|---|---|\n" + "".join(rows) if rows else ""
+    return f"### {maker.kind}\n\n{maker.summary[:1].upper()}{maker.summary[1:].rstrip('.')}.\n{table}"
+
+
 def reference() -> str:
     """The whole page."""
     return "\n".join(_parts())
@@ -99,6 +114,7 @@ def _parts() -> Iterator[str]:
     head = "| setting | environment, option | meaning | default |\n|---|---|---|---|\n"
     yield "## All of them\n\n" + head + "".join(map(_row, SETTINGS))
     yield _PROVIDERS
+    yield from (_kind(maker) for _, maker in sorted(discover().makers.items()))
     yield _RULES
     yield _ALIASES + "".join(f"| `{alias.name}` | {alias.says} |\n" for alias in ALIASES)
 

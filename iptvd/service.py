@@ -27,6 +27,7 @@ from iptvd.listening import ListenService, default_endpoints
 from iptvd.log import Log
 from iptvd.looplag import LoopLag
 from iptvd.metrics import Metrics
+from iptvd.model import ProviderState
 from iptvd.notify import Notifier, WatchdogService
 from iptvd.playing import Playing
 from iptvd.refresh import ProviderRunner, ProviderStatus
@@ -242,7 +243,7 @@ class Daemon(MultiService):
             self._around.wall,
             _terms(loaded.config, spec)[1],
             self.lineup.rebuild,
-            self.metrics.refreshed,
+            self._refreshed,
             self._around.random,
         )
         runner.setName(f"provider {spec.name}")
@@ -252,6 +253,10 @@ class Daemon(MultiService):
         return RowsFile(self._state_dir / path, kind, self._sliced, self._offload)
 
     # The rest
+
+    def _refreshed(self, provider: str, state: ProviderState) -> None:
+        self.hub.forget_forms()
+        self.metrics.refreshed(provider, state)
 
     def _published(self, lineup: object) -> None:
         self.metrics.channels.set(len(self.lineup.lineup.channels))

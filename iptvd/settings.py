@@ -139,14 +139,14 @@ class Config:
     state_dir: Path = _setting(  # noqa: RUF009 (it makes a field)
         FOLDER,
         _STATE_DIR,
-        "The folder for what has to survive a restart: lineup, guide, ids, keys.",
+        "The folder for what has to survive a restart: lineup, ids, keys, logos.",
         option="--state-dir",
         shown="`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/iptvd`, else `~/.local/state/iptvd`",
     )
     max_streams: int = _setting(
         whole(0, 1_000_000),
         0,
-        "How many connections to origins there are at most; 0 for no limit.",
+        "How many viewers are served at once; 0 for no limit.",
         option="--max-streams",
     )
     log_level: str = _setting(

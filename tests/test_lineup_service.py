@@ -137,6 +137,16 @@ class LineupServiceTests(SynchronousTestCase):
             result(service.sources(service.lineup.channels[0]))
         self.assertEqual(raised.exception.status, 501)
 
+    def test_one_of_two_is_unsupported(self) -> None:
+        """What one provider has in a form that cannot be played is played from the other, whichever comes first."""
+        drm = Entry("x", "X", tvg_id="one", source_kind=SourceKind.HLS, unsupported="it is protected by DRM")
+        for listings in ((drm, ONE), (ONE, drm)):
+            service = self.started(*(Scripted(Listing([entry])) for entry in listings), merge=True)
+            (channel,) = service.lineup.channels
+            self.assertEqual((channel.entry, channel.source_kind, channel.extension), (ONE, SourceKind.TS, "ts"))
+            self.assertEqual(len(channel.entries), 2)
+            self.assertEqual(len(result(service.sources(channel))), 1)
+
     def test_statuses(self) -> None:
         """The state of each provider is at hand, in the order of the settings."""
         failing = Scripted(ProviderError(ProviderState.UNREACHABLE, "it does not answer"))

@@ -61,6 +61,15 @@ class MetricsTests(SynchronousTestCase):
         for outcome, count in ((Outcome.VIEWER_LEFT, 1), (Outcome.COMPLETED, 1), (Outcome.REFUSED, 1)):
             self.assertEqual(self.value("iptvd_session_outcomes_total", outcome=outcome.value), count)
 
+    def test_a_session_that_goes_on(self) -> None:
+        """What a session carries is counted while it goes on, and nothing twice when it ends."""
+        session = self.session(sent=10)
+        session.bytes_sent = 500
+        self.assertEqual(self.value("iptvd_sent_bytes_total", face="ts"), 500)
+        session.end(Outcome.VIEWER_LEFT)
+        self.assertEqual(self.value("iptvd_sent_bytes_total", face="ts"), 500)
+        self.assertNotIn("_created", self.metrics.text().decode())
+
     def test_origins(self) -> None:
         """Requests to origins are counted, those that failed by what the viewer got."""
         self.metrics.upstream_opened()

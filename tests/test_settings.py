@@ -14,6 +14,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.config import load
+from iptvd.discovery import discover
 from iptvd.errors import ConfigError
 from iptvd.reference import reference
 from iptvd.settings import SETTINGS, Config, ProviderSpec, default_state_dir, shown
@@ -84,6 +85,16 @@ class ReferenceTests(SynchronousTestCase):
             self.assertGreater(len(row.split("|")[4].strip()), 0, field.name)
         for section in ("[[provider]]", "[[rule]]", "`DADDYLIVE_URI`"):
             self.assertIn(section, self.page)
+
+    def test_every_kind_is_explained(self) -> None:
+        """Every provider that comes with iptvd stands in the reference, each of its settings with its meaning."""
+        kinds = discover().makers
+        self.assertLessEqual({"channels", "demo", "m3u", "xtream"}, set(kinds))
+        for kind, maker in kinds.items():
+            section = self.page.partition(f"\n### {kind}\n")[2].partition("\n##")[0]
+            self.assertIn(maker.summary.rstrip(".")[1:], section)
+            for each in attrs.fields(maker.settings):
+                self.assertIn(f"| `{each.name}` | {each.metadata['help']} |", section)
 
 
 class ExampleTests(SynchronousTestCase):

@@ -94,6 +94,13 @@ class TokenTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.refused(token), "This address has expired: open the channel again.")
 
+    def test_a_session_that_goes_on(self) -> None:
+        """What a session was given does not expire while it goes on."""
+        token = self.box.seal(GRANT)
+        self.clock.advance(10 * DAY)
+        self.assertEqual(self.box.open(token, lambda session: session == GRANT.session), GRANT)
+        self.refused(token)
+
     def test_lives_at_least_its_lifetime(self) -> None:
         """Sealed at a border, a token lives for its lifetime and a whole step."""
         box = TokenBox(KEY, self.clock.seconds, lifetime=30, step=10)

@@ -31,8 +31,8 @@ from iptvd.tokens import Grant, TokenBox
 #: Seconds a session lives on without a request before the target duration of its playlist is known.
 FIRST_IDLE = 30.0
 #: An idle session ends after this many target durations, but not before `LEAST_IDLE` seconds.
-IDLE_TARGETS = 3
-LEAST_IDLE = 15.0
+IDLE_TARGETS = 2
+LEAST_IDLE = 6.0
 #: Seconds for all of a playlist.
 PLAYLIST_TIMEOUT = 15.0
 #: Bytes of playlist that are rewritten in one go; what is longer is done in slices.
@@ -46,6 +46,7 @@ class HlsSession:
 
     :ivar variables: those that the multivariant playlist defined (RFC 8216bis, EXT-X-DEFINE).
     :ivar bodies: segments and the like that are on their way to the viewer; it is not idle as long as there are any.
+    :ivar followed: whether anything that its first playlist leads to was asked for.
     """
 
     session: Session
@@ -55,6 +56,7 @@ class HlsSession:
     idle: float = FIRST_IDLE
     timer: IDelayedCall | None = None
     bodies: int = 0
+    followed: bool = False
 
 
 class _Gathering:
@@ -125,6 +127,7 @@ class HlsRelay:
         :raises LimitError: when it is not admitted.
         :raises UpstreamError: when no source has a playlist.
         """
+        self._end_unfollowed(channel, viewer)
         session = self._hub.admit(channel, viewer, Face.HLS)
         try:
             body = await self._open(channel, session)
@@ -138,6 +141,17 @@ class HlsRelay:
             session.end(Outcome.VIEWER_LEFT)
             raise
         return body
+
+    def _end_unfollowed(self, channel: Channel, viewer: Viewer) -> None:
+        """
+        End what this viewer has opened of the channel and not followed.
+
+        Players look at what is at an address and then open it anew: the first look must not take the place of the
+        second. Should it have been another player, its next request takes the session up again.
+        """
+        for hls in list(self._sessions.values()):
+            if not hls.followed and hls.session.channel.id == channel.id and hls.session.viewer == viewer:
+                hls.session.end(Outcome.VIEWER_LEFT, "the channel was opened anew")
 
     async def _open(self, channel: Channel, session: Session) -> bytes:
         first_error: UpstreamError | None = None
@@ -218,7 +232,8 @@ class HlsRelay:
         return hls.session, opened, over
 
     def _grant(self, token: str, role: Role | None) -> Grant:
-        grant = self._tokens.open(token)
+        # A player may reload the playlist that it was given first for as long as it plays.
+        grant = self._tokens.open(token, self._sessions.__contains__)
         fits = grant.role not in (Role.KEY, Role.PLAYLIST) if role is None else grant.role is role
         if not fits:
             raise TokenError("this address is not for what it is used for")
@@ -226,6 +241,7 @@ class HlsRelay:
 
     async def _session_of(self, grant: Grant, viewer: Viewer) -> HlsSession:
         hls = self._sessions.get(grant.session) or await self._taken_up(grant, viewer)
+        hls.followed = True
         self._remember(hls)
         return hls
 

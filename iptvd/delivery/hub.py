@@ -178,6 +178,10 @@ class Hub:
         """The form a channel has by what it sent, which is not always what its provider said."""
         return SourceKind.HLS if channel.id in self._found_playlists else channel.source_kind
 
+    def forget_forms(self) -> None:
+        """Believe the providers again about the forms that their channels have."""
+        self._found_playlists.clear()
+
     def drain(self, timeout: float) -> Deferred[None]:
         """Admit nobody any more; end what is endless now and the rest after ``timeout`` seconds."""
         self._draining = True

@@ -71,7 +71,8 @@ def remux_command(ffmpeg: str, inputs: tuple[str, ...], source: Source) -> tuple
         options = (*options, "-tls_verify", "0")
     command: tuple[str, ...] = (ffmpeg, "-nostdin", "-v", "error")
     for url in inputs:
-        command = (*command, *options, "-f", "hls", "-i", url)
+        # In real time, else it comes in bursts of a segment.
+        command = (*command, *options, "-re", "-f", "hls", "-i", url)
     for number in range(len(inputs)):
         command = (*command, "-map", str(number))
     return (*command, "-c", "copy", "-muxdelay", "0.2", "-muxpreload", "0", "-f", "mpegts", "-")

@@ -49,11 +49,22 @@ class Session:
     bytes_sent: int = 0
     outcome: Outcome | None = None
     reason: str = ""
-    _at_end: list[Callable[[Session], None]] = field(factory=list, repr=False)
+    _at_end: dict[object, Callable[[Session], None]] = field(factory=dict, repr=False)
 
-    def at_end(self, call: Callable[[Session], None]) -> None:
-        """Have this called when it ends: last added, first called."""
-        self._at_end.append(call)
+    def at_end(self, call: Callable[[Session], None]) -> Callable[[], None]:
+        """
+        Have this called when it ends: last added, first called.
+
+        :return: takes it back. Whatever is over before the session has to: a session of HLS has a body for each
+            segment, and may last for weeks.
+        """
+        mark = object()
+        self._at_end[mark] = call
+
+        def forget() -> None:
+            self._at_end.pop(mark, None)
+
+        return forget
 
     def end(self, outcome: Outcome, reason: str = "") -> None:
         """End it; only the first outcome counts."""
@@ -62,4 +73,4 @@ class Session:
         self.outcome = outcome
         self.reason = reason
         while self._at_end:
-            self._at_end.pop()(self)
+            self._at_end.popitem()[1](self)

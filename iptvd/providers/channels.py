@@ -235,7 +235,9 @@ class ChannelsSettings:
         # Not marked as a secret, though URLs, commands and headers may be: then an error could not say which channel
         # is wrong. As text a channel is its name, and no error repeats more than that.
         metadata={
-            "help": "The channels: a [[provider.channel]] table each, with a name and one of url, command and file."
+            "help": "The channels: a [[provider.channel]] table each, with name and one of url, command (a list of "
+            "words whose output is MPEG-TS) and file; and where wanted form (ts, hls or vod), group, number, tvg_id, "
+            "logo, headers (a table), radio (true or false) and key (what its id hangs on)."
         },
     )
 

@@ -245,7 +245,8 @@ class DemoProvider:
         self._tidy = True
 
     def _log_failure(self, failure: Failure, recipe: Recipe) -> None:
-        failure.trap(ProviderError, CancelledError)
+        if failure.trap(ProviderError, CancelledError) is CancelledError:
+            return
         self._log.warn("{channel}: {reason}", channel=recipe.name, reason=failure.getErrorMessage())
 
 

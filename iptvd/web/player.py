@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from attrs import evolve
@@ -24,6 +25,8 @@ from iptvd.web.takeover import Taken, head_of, take_over
 
 #: Seconds a viewer has to read what it was given of a stream that broke off.
 LINGER = 30
+#: Types that a browser would run scripts of: at our address, an origin's page could do what ours can.
+_PAGE = re.compile("html|xml|script|multipart", re.IGNORECASE)
 #: Bytes from which on a body is worth a connection of its own; a shorter one leaves it to the next request.
 WORTH_TAKING = 1 << 20
 
@@ -38,7 +41,6 @@ class Player:
     def __init__(self, live: Live, means: Means) -> None:
         self.live = live
         self._means = means
-        self._relays: dict[Session, dict[Relay | IsolatedRelay, None]] = {}
 
     def set_timeouts(self, stall_timeout: float, client_timeout: float) -> None:
         """Have other timeouts from now on, for what begins."""
@@ -104,7 +106,7 @@ class Player:
         relay = IsolatedRelay(
             session, upstream, taken.transport, head_of(request), self._means, endless, finished, reopen
         )
-        forget = self._stop_with(session, relay)
+        forget = session.at_end(lambda ended: relay.stop(ended.outcome or Outcome.DRAINED, ended.reason))
         relay.start()
 
     def play_short(self, request: Request, session: Session, opened: Opened) -> None:
@@ -140,34 +142,13 @@ class Player:
         relay = Relay(
             session, upstream, request, means.clock, means.stall_timeout, means.client_timeout, endless, finished
         )
-        forget = self._stop_with(session, relay)
+        forget = session.at_end(lambda ended: relay.stop(ended.outcome or Outcome.DRAINED, ended.reason))
 
         def left(failure: Failure) -> None:
             relay.stop(Outcome.VIEWER_LEFT)
 
         request.notifyFinish().addErrback(left)
         relay.start()
-
-    def _stop_with(self, session: Session, relay: Relay | IsolatedRelay) -> Callable[[], None]:
-        """
-        Have a relay stopped when its session ends; to be forgotten when it ends before.
-
-        A viewer of HLS takes thousands of bodies in one session: nothing of those that are over is kept.
-        """
-        relays = self._relays.get(session)
-        if relays is None:
-            relays = self._relays[session] = {}
-            session.at_end(self._ended)
-        relays[relay] = None
-
-        def forget() -> None:
-            self._relays.get(session, {}).pop(relay, None)
-
-        return forget
-
-    def _ended(self, session: Session) -> None:
-        for relay in list(self._relays.pop(session)):
-            relay.stop(session.outcome or Outcome.DRAINED, session.reason)
 
     def _close(self, taken: Taken, outcome: Outcome | None) -> None:
         """Close a viewer's connection; one that reads nothing is not waited for."""
@@ -198,5 +179,9 @@ def respond(request: Request, opened: Opened) -> None:
     """Set the status and the headers that come from the source."""
     request.setResponseCode(opened.status)
     for name, value in opened.headers:
+        if name == "Content-Type" and _PAGE.search(value):
+            value = "application/octet-stream"
         request.setHeader(name, value)
+    if opened.status == 416:
+        request.setHeader("Content-Length", "0")
     request.setHeader("X-Content-Type-Options", "nosniff")

@@ -63,6 +63,9 @@ class IptvdRequest(Request):
     Nothing here takes a body, so one costs us neither memory nor disk, however long it is.
     """
 
+    #: What has no type, such as a segment whose origin names none, is no web page.
+    defaultContentType = None
+
     def gotLength(self, length: int | None) -> None:
         """Prepare for no body at all."""
         self.content = BytesIO()

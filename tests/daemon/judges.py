@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from time import monotonic
 
 import av
 from attrs import frozen
@@ -60,7 +61,8 @@ class Decoded:
     :ivar samples: samples of sound, of one channel.
     :ivar corrupt: packets that the demuxer found damaged, as after a jump of a continuity counter.
     :ivar errors: packets that the decoder could make nothing of.
-    :ivar seconds: of media, from the first picture (or sound, where there is none) to the last.
+    :ivar seconds: of media, from the first picture (or sound, where there is none) to the last; where the clock jumps,
+        as at a discontinuity, that is no time.
     """
 
     pictures: int
@@ -117,8 +119,8 @@ def decode(source: str | bytes, seconds: float) -> Decoded:
     :raises av.error.FFmpegError: when FFmpeg makes nothing of it.
     """
     pictures = samples = corrupt = errors = 0
-    last: float | None = None
-    passed = 0.0
+    played, last = 0.0, None
+    end = monotonic() + seconds * 3 + 2 * PATIENCE
     with _open(source) as container:
         lead = (*container.streams.video, *container.streams.audio)[0]
         for packet in container.demux(container.streams.video + container.streams.audio):
@@ -136,9 +138,9 @@ def decode(source: str | bytes, seconds: float) -> Decoded:
                 else:
                     continue
                 if packet.stream is lead and frame.time is not None:
-                    # A film that is played in a circle goes back in time once a round.
-                    passed += max(0.0, frame.time - last) if last is not None else 0.0
+                    if last is not None and 0 < frame.time - last < 1:
+                        played += frame.time - last
                     last = frame.time
-            if passed >= seconds:
+            if played >= seconds or monotonic() > end:
                 break
-    return Decoded(pictures, samples, corrupt, errors, passed)
+    return Decoded(pictures, samples, corrupt, errors, played)

@@ -16,6 +16,7 @@ from iptvd.delivery.hls import FIRST_IDLE, LEAST_IDLE, PLAYLIST_TIMEOUT, HlsRela
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import Ask, Opener
 from iptvd.delivery.segments import SegmentCache
+from iptvd.delivery.session import Viewer
 from iptvd.delivery.slots import Slots
 from iptvd.errors import LimitError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source, SourceKind
@@ -69,10 +70,10 @@ class HlsTests(SynchronousTestCase):
     def asked(self) -> str:
         return str(self.network.connections[-1][0].target)
 
-    def open(self, body: bytes = MEDIA) -> bytes:
+    def open(self, body: bytes = MEDIA, viewer: Viewer = VIEWER) -> bytes:
         """Open the channel; what the player gets."""
         assert self.channel is not None
-        work = Deferred.fromCoroutine(self.relay.open(self.channel, VIEWER))
+        work = Deferred.fromCoroutine(self.relay.open(self.channel, viewer))
         self.answer(response(body))
         return self.successResultOf(work)
 
@@ -88,7 +89,7 @@ class HlsTests(SynchronousTestCase):
 
     def test_a_session_of_its_own(self) -> None:
         """What a viewer opens leads to a playlist of its own, in which everything has an address of ours."""
-        one, two = self.open(), self.open()
+        one, two = self.open(), self.open(viewer=Viewer("192.168.1.3"))
         self.assertNotEqual(one, two)
         self.assertEqual((one.count(b"#EXT-X-STREAM-INF"), len(self.hub.sessions)), (1, 2))
         (token,) = tokens_in(one)
@@ -96,6 +97,17 @@ class HlsTests(SynchronousTestCase):
         self.assertEqual(len(tokens_in(body)), 3)
         self.assertNotIn(b"s1.ts", body)
         self.assertEqual(self.playlist(token), body)
+
+    def test_opened_twice(self) -> None:
+        """A player that looks at a channel and then opens it anew takes up one place, not two."""
+        self.relay = self.start(max_streams=1)
+        (former,) = tokens_in(self.open())
+        (token,) = tokens_in(self.open())
+        self.assertEqual((len(self.hub.sessions), self.observer.events), (1, ["started", "viewer_left", "started"]))
+        self.playlist(token)
+        self.failureResultOf(Deferred.fromCoroutine(self.relay.open(CHANNEL, VIEWER)), LimitError)
+        self.failureResultOf(Deferred.fromCoroutine(self.relay.playlist(former, "", VIEWER)), LimitError)
+        self.assertEqual(len(self.hub.sessions), 1)
 
     def test_variants(self) -> None:
         """A channel with variants is passed on as such, and its variables hold in its media playlists."""
@@ -220,7 +232,7 @@ class HlsTests(SynchronousTestCase):
         _, first, _ = self.play()
         self.relay = self.start(max_streams=1)
         assert self.channel is not None
-        self.open()
+        self.open(viewer=Viewer("192.168.1.3"))
         self.failureResultOf(Deferred.fromCoroutine(self.relay.open(self.channel, VIEWER)), LimitError)
         work = Deferred.fromCoroutine(self.relay.content(first, None, Ask(), VIEWER))
         self.failureResultOf(work, LimitError)

@@ -195,6 +195,15 @@ class HubTests(SynchronousTestCase):
         hub.forget_forms()
         self.assertIs(hub.kind_of(CHANNEL), SourceKind.TS)
 
+    def test_a_stream_again(self) -> None:
+        """After a refresh the providers are believed again about what their channels are."""
+        hub = self.hub()
+        self.openings.results = {FIRST.url: FoundPlaylist()}
+        with self.assertRaises(FoundPlaylist):
+            result(hub.open(CHANNEL, Ask()))
+        hub.forget_forms()
+        self.assertIs(hub.kind_of(CHANNEL), SourceKind.TS)
+
     def test_draining(self) -> None:
         """When we stop, live viewers end at once, films have the drain time, and nobody new is admitted."""
         hub = self.hub()

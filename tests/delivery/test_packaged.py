@@ -47,9 +47,7 @@ class PackagedTestCase(LiveTestCase):
             return self.sources
 
         opener: Any = None
-        self.hub = Hub(
-            sources, opener, self.observer, self.clock, self.clock.seconds, max_streams, self.slots
-        )
+        self.hub = Hub(sources, opener, self.observer, self.clock, self.clock.seconds, max_streams, self.slots)
         packaged = PackagedHls(self.hub, self.live, self.channels.get, self.clock, self.clock.seconds, 1.0)
         self.addCleanup(packaged.close)
         return packaged

@@ -31,6 +31,16 @@ class SessionTests(SynchronousTestCase):
         self.session.end(Outcome.DRAINED)
         self.assertEqual(seen, [("second", Outcome.DRAINED), ("first", Outcome.DRAINED)])
 
+    def test_taken_back(self) -> None:
+        """What was over before the session is not ended with it, nor is it kept."""
+        seen: list[str] = []
+        forget = self.session.at_end(lambda session: seen.append("over"))
+        self.session.at_end(lambda session: seen.append("on"))
+        forget()
+        self.session.end(Outcome.DRAINED)
+        forget()
+        self.assertEqual(seen, ["on"])
+
     def test_an_end_within_the_end(self) -> None:
         """What is ended with a session may end it again without harm."""
         self.session.at_end(lambda session: session.end(Outcome.VIEWER_LEFT))

@@ -238,7 +238,9 @@ class Stage:
         self.site = IptvdSite(self.root, lambda: self.trust, loop)
         self.ends: list[tuple[Outcome | None, str]] = []
         ended = self.metrics.session_ended
-        test.patch(self.metrics, "session_ended", lambda one: (self.ends.append((one.outcome, one.reason)), ended(one)))
+        test.patch(
+            self.metrics, "session_ended", lambda one: (self.ends.append((one.outcome, one.reason)), ended(one))
+        )
         test.addCleanup(self.close)
 
     async def _sources(self, channel: Channel) -> list[tuple[str, Source]]:
