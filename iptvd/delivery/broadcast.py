@@ -23,7 +23,7 @@ from iptvd.protocols.joins import Follower
 COALESCED = 32768
 #: Bounds of the pause after a round, in seconds, and how many times the cost of the round it is.
 LEAST_WAIT = 0.001
-MOST_WAIT = 0.02
+MOST_WAIT = 0.1
 WAIT_FOR_COST = 4.0
 #: Seconds of sending in one turn of the reactor.
 SLICE = 0.01

@@ -33,6 +33,7 @@ from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.line import Health, Line
 from iptvd.delivery.opening import FoundPlaylist, Opened
 from iptvd.delivery.pulse import Pulse
+from iptvd.delivery.session import Viewer
 from iptvd.delivery.slots import Slot, Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.log import Log
@@ -156,10 +157,11 @@ class Feed:
 
     # The beginning
 
-    async def start(self) -> None:
+    async def start(self, viewer: Viewer | None = None) -> None:
         """
         Open the first source that works.
 
+        :param viewer: who wants it; something that the same viewer has turned away from makes way for it.
         :raises UpstreamError: that of the best, when none does.
         :raises LimitError: when there is no slot for any.
         :raises NotShareable: when it is no MPEG-TS.
@@ -170,7 +172,7 @@ class Feed:
         for index, (provider, source) in enumerate(self._sources):
             if source.kind is not self._channel.source_kind:
                 continue
-            slot = self._slots.take(provider)
+            slot = self._slots.take(provider, viewer)
             if slot is None:
                 full = full or f"all {self._slots.limit(provider)} connections of {provider} are in use"
                 continue

@@ -52,6 +52,7 @@ class HlsSession:
     session: Session
     source: Source
     source_name: int
+    provider: str
     variables: dict[str, str] = field(factory=dict)
     idle: float = FIRST_IDLE
     timer: IDelayedCall | None = None
@@ -119,6 +120,7 @@ class HlsRelay:
         self._sliced = sliced
         self.proxy_content = proxy_content
         self._sessions: dict[str, HlsSession] = {}
+        hub.slots.on_want(self._give_up)
 
     async def open(self, channel: Channel, viewer: Viewer) -> bytes:
         """
@@ -142,6 +144,18 @@ class HlsRelay:
             raise
         return body
 
+    def _give_up(self, provider: str, viewer: Viewer | None) -> bool:
+        """
+        End a session of a viewer who wants a connection of the provider for something else.
+
+        One address and agent may be many people (behind a server): only what nothing is being taken of right now.
+        """
+        for hls in self._sessions.values():
+            if hls.provider == provider and not hls.bodies and hls.session.viewer == viewer:
+                hls.session.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
+                return True
+        return False
+
     def _end_unfollowed(self, channel: Channel, viewer: Viewer) -> None:
         """
         End what this viewer has opened of the channel and not followed.
@@ -158,8 +172,8 @@ class HlsRelay:
         full = ""
         sources = await self._hub.sources(channel, channel.source_kind)
         for index, (provider, source) in enumerate(sources):
-            hls = HlsSession(session, source, _name_of_source(index, provider))
-            slot = self._hub.slots.share(provider, (channel.id, index))
+            hls = HlsSession(session, source, _name_of_source(index, provider), provider)
+            slot = self._hub.slots.share(provider, (channel.id, index), session.viewer)
             if slot is None:
                 full = full or self._hub.full(provider)
                 continue
@@ -256,7 +270,7 @@ class HlsRelay:
             return self._sessions[grant.session]
         names = [_name_of_source(index, provider) for index, (provider, _) in enumerate(sources)]
         index = names.index(grant.source) if grant.source in names else 0
-        slot = self._hub.slots.share(sources[index][0], (channel.id, index))
+        slot = self._hub.slots.share(sources[index][0], (channel.id, index), viewer)
         if slot is None:
             raise LimitError(self._hub.full(sources[index][0]))
         try:
@@ -265,7 +279,7 @@ class HlsRelay:
             slot.release()
             raise
         self._hub.hold(session, slot)
-        return HlsSession(session, sources[index][1], names[index])
+        return HlsSession(session, sources[index][1], names[index], sources[index][0])
 
     def _keep(self, hls: HlsSession, rewritten: Rewritten) -> None:
         hls.variables.update(rewritten.variables)

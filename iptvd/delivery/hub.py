@@ -130,7 +130,7 @@ class Hub:
         first_error: UpstreamError | None = None
         full = ""
         for provider, source in await self.sources(channel, channel.source_kind):
-            slot = self.slots.take(provider)
+            slot = self.slots.take(provider, session.viewer)
             if slot is None:
                 full = full or self.full(provider)
                 continue
@@ -169,10 +169,6 @@ class Hub:
     def found_playlist(self, channel: Channel) -> None:
         """A channel that its provider lists as a stream is a playlist."""
         self._found_playlists.add(channel.id)
-
-    def forget_forms(self) -> None:
-        """Believe the providers again about the forms that their channels have."""
-        self._found_playlists.clear()
 
     def kind_of(self, channel: Channel) -> SourceKind:
         """The form a channel has by what it sent, which is not always what its provider said."""

@@ -13,6 +13,7 @@ from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.feed import Feed, Opens, Timing
 from iptvd.delivery.ring import Budget, Ring
 from iptvd.delivery.session import Session
+from iptvd.delivery.session import Viewer as Who
 from iptvd.delivery.slots import Slots
 from iptvd.delivery.viewers import Viewer
 from iptvd.log import Log
@@ -100,7 +101,7 @@ class Live:
         """What is on, by channel id."""
         return self._on_air
 
-    async def tune(self, channel: Channel) -> OnAir:
+    async def tune(self, channel: Channel, who: Who | None = None) -> OnAir:
         """
         The channel, turned on if it is not; whoever gets it has to `leave` it once.
 
@@ -112,7 +113,7 @@ class Live:
         if on_air is None:
             on_air = self._make(channel)
             on_air.users += 1
-            on_air.work = Deferred.fromCoroutine(on_air.feed.start())
+            on_air.work = Deferred.fromCoroutine(on_air.feed.start(who))
             on_air.work.addBoth(self._started, on_air)
         else:
             on_air.users += 1
@@ -210,7 +211,7 @@ class Live:
             call(outcome, reason)
         on_air.broadcast.close(lambda viewer: viewer.session.end(outcome, reason))
 
-    def _give_up_one(self, provider: str) -> bool:
+    def _give_up_one(self, provider: str, viewer: Who | None) -> bool:
         """Turn off something of this provider that nobody watches."""
         for on_air in list(self._on_air.values()):
             if not on_air.users and provider in on_air.feed.providers:

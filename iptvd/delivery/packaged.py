@@ -53,6 +53,7 @@ class PackagedHls:
         self._wall = wall
         self._packagers: dict[int, Packager] = {}
         self._watching: dict[str, _Watching] = {}
+        hub.slots.on_want(self._give_up)
 
     async def open(self, channel: Channel, viewer: Viewer) -> bytes:
         """
@@ -69,7 +70,7 @@ class PackagedHls:
         self._watching[session.id] = _Watching(session)
         session.at_end(self._forget)
         try:
-            packager = await self._packager(session.channel)
+            packager = await self._packager(session.channel, session.viewer)
             await packager.playlist()
         except FoundPlaylist:
             session.end(Outcome.COMPLETED, "followed as HLS")
@@ -106,7 +107,7 @@ class PackagedHls:
             return await packager.playlist()
         if present is None or present.session.channel.id != channel_id:
             raise UpstreamError(404, "this address is of another channel: open the channel again")
-        packager = await self._packager(channel)
+        packager = await self._packager(channel, viewer)
         body = await packager.playlist()
         self._heard_of(present.session, packager)
         return body
@@ -146,11 +147,24 @@ class PackagedHls:
         if watching is not None and watching.timer is not None:
             watching.timer.cancel()
 
-    async def _packager(self, channel: Channel) -> Packager:
+    def _give_up(self, provider: str, viewer: Viewer | None) -> bool:
+        """End a session of a viewer who wants a connection of the provider for something else."""
+        for watching in self._watching.values():
+            channel, packager = watching.session.channel, self._packagers.get(watching.session.channel.id)
+            on_air = self._live.on_air.get(channel.id)
+            if watching.session.viewer != viewer or on_air is None or provider not in on_air.feed.providers:
+                continue
+            watching.session.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
+            if packager is not None and all(one.session.channel.id != channel.id for one in self._watching.values()):
+                packager.close()
+            return True
+        return False
+
+    async def _packager(self, channel: Channel, viewer: Viewer) -> Packager:
         present = self._packagers.get(channel.id)
         if present is not None:
             return present
-        on_air = await self._live.tune(channel)
+        on_air = await self._live.tune(channel, viewer)
         present = self._packagers.get(channel.id)
         if present is not None:
             # Another viewer's request was quicker.

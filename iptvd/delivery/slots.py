@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from iptvd.delivery.session import Viewer
+
+#: Closes something of a provider for a viewer, and says whether it did.
+GiveUp = Callable[[str, Viewer | None], bool]
+
 
 class Slot:
     """One connection; given back exactly once, however often it is released."""
@@ -30,7 +35,7 @@ class Slots:
         self._limit_of = limit_of
         self._used: Counter[str] = Counter()
         self._shared: dict[tuple[str, object], tuple[Slot, list[Slot]]] = {}
-        self._spare: list[Callable[[str], bool]] = []
+        self._spare: list[GiveUp] = []
 
     def used(self, provider: str) -> int:
         """How many are taken now."""
@@ -50,15 +55,16 @@ class Slots:
         limit = self._limit_of(provider)
         return not limit or self._used[provider] < limit
 
-    def on_want(self, give_up: Callable[[str], bool]) -> None:
+    def on_want(self, give_up: GiveUp) -> None:
         """
-        Have this called with a provider whose slots are all taken when one is wanted.
+        Have this called with a provider whose slots are all taken when one is wanted, and who wants it.
 
-        It closes something that nobody watches and says whether it did.
+        It closes something that nobody watches, or that this very viewer has turned away from, and says whether it
+        did.
         """
         self._spare.append(give_up)
 
-    def share(self, provider: str, key: object) -> Slot | None:
+    def share(self, provider: str, key: object, viewer: Viewer | None = None) -> Slot | None:
         """
         One slot for all who say the same key: it is given back when the last of them has released theirs.
 
@@ -66,7 +72,7 @@ class Slots:
         """
         present = self._shared.get((provider, key))
         if present is None:
-            slot = self.take(provider)
+            slot = self.take(provider, viewer)
             if slot is None:
                 return None
             present = self._shared[provider, key] = (slot, [])
@@ -82,10 +88,10 @@ class Slots:
         holders.append(mine)
         return mine
 
-    def take(self, provider: str) -> Slot | None:
+    def take(self, provider: str, viewer: Viewer | None = None) -> Slot | None:
         """A slot, None when all are taken and nothing could be given up."""
         while not self.free(provider):
-            if not any(give_up(provider) for give_up in self._spare):
+            if not any(give_up(provider, viewer) for give_up in self._spare):
                 return None
         self._used[provider] += 1
 

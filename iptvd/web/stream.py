@@ -147,7 +147,7 @@ class StreamResource(AnswerResource):
         faces = self._faces
         session = faces.hub.admit(channel, viewer_of(request), Face.TS)
         try:
-            on_air = await self._patiently(lambda: faces.player.live.tune(channel))
+            on_air = await self._patiently(lambda: faces.player.live.tune(channel, session.viewer))
         except NotShareable:
             session.end(Outcome.COMPLETED, "it cannot be shared")
             return await self._play_alone(request, channel, as_live=True)

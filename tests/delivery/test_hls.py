@@ -109,6 +109,20 @@ class HlsTests(SynchronousTestCase):
         self.failureResultOf(Deferred.fromCoroutine(self.relay.playlist(former, "", VIEWER)), LimitError)
         self.assertEqual(len(self.hub.sessions), 1)
 
+    def test_zapping_with_one_connection(self) -> None:
+        """A viewer who turns to another channel gives up what it had; others' channels and what is being sent stay."""
+        self.limits["p"] = 1
+        _, first, _ = self.play()
+        slots = self.hub.slots
+        self.assertIsNone(slots.take("p", Viewer("192.168.1.77")))
+        work = Deferred.fromCoroutine(self.relay.content(first, None, Ask(), VIEWER))
+        self.answer(response(b"G" * 188))
+        _, _, over = self.successResultOf(work)
+        self.assertIsNone(slots.take("p", VIEWER))
+        over(Outcome.COMPLETED, "")
+        self.assertIsNotNone(slots.take("p", VIEWER))
+        self.assertEqual(len(self.hub.sessions), 0)
+
     def test_variants(self) -> None:
         """A channel with variants is passed on as such, and its variables hold in its media playlists."""
         (token,) = tokens_in(self.open(MULTI))
@@ -150,10 +164,10 @@ class HlsTests(SynchronousTestCase):
         """A session ends, as one whose viewer left, some target durations after the last request."""
         (token,) = tokens_in(self.open())
         for _ in range(5):
-            self.clock.advance(17)
+            self.clock.advance(11)
             self.playlist(token)
         self.assertEqual(self.observer.events, ["started"])
-        self.clock.advance(18)
+        self.clock.advance(12)
         self.assertEqual(self.observer.events, ["started", "viewer_left"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -179,7 +193,7 @@ class HlsTests(SynchronousTestCase):
         self.clock.pump([10] * 20)
         self.assertEqual(len(self.hub.sessions), 1)
         over(Outcome.COMPLETED, "")
-        self.clock.advance(17)
+        self.clock.advance(11)
         self.assertEqual(len(self.hub.sessions), 1)
         self.clock.advance(1)
         self.assertEqual(self.observer.events, ["started", "viewer_left"])

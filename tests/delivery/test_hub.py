@@ -192,15 +192,13 @@ class HubTests(SynchronousTestCase):
         self.assertIs(hub.kind_of(CHANNEL), SourceKind.HLS)
         self.assertIs(hub.kind_of(evolve(CHANNEL, id=2)), SourceKind.TS)
         self.assertEqual(self.slots.total, 0)
-        hub.forget_forms()
-        self.assertIs(hub.kind_of(CHANNEL), SourceKind.TS)
 
     def test_a_stream_again(self) -> None:
         """After a refresh the providers are believed again about what their channels are."""
         hub = self.hub()
         self.openings.results = {FIRST.url: FoundPlaylist()}
         with self.assertRaises(FoundPlaylist):
-            result(hub.open(CHANNEL, Ask()))
+            self.open(hub)
         hub.forget_forms()
         self.assertIs(hub.kind_of(CHANNEL), SourceKind.TS)
 

@@ -15,7 +15,7 @@ from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import FoundPlaylist
 from iptvd.delivery.packaged import PackagedHls
 from iptvd.delivery.packager import PATIENCE
-from iptvd.delivery.session import Face
+from iptvd.delivery.session import Face, Viewer
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Outcome
 from iptvd.protocols.mpegts import PACKET
@@ -60,12 +60,12 @@ class PackagedTestCase(LiveTestCase):
             self.played += STEP
             self.clock.advance(0.25)
 
-    def begin(self, channel_id: int = 1) -> Deferred[bytes]:
-        return Deferred.fromCoroutine(self.packaged.open(self.channels[channel_id], VIEWER))
+    def open(self) -> Deferred[bytes]:
+        return Deferred.fromCoroutine(self.packaged.open(CHANNEL, VIEWER))
 
     def opened(self) -> str:
         """Open it; the session's id."""
-        work = self.begin()
+        work = self.open()
         if not work.called:
             self.play(4)
         match = _OWN.search(self.successResultOf(work))
@@ -102,7 +102,7 @@ class OpenTests(PackagedTestCase):
         """Viewers who open it while it is being turned on share it too."""
         opening: Deferred[Any] = Deferred()
         self.origins.script["a"] = [opening]
-        works = [self.begin() for _ in range(3)]
+        works = [self.open() for _ in range(3)]
         opening.callback(self.origins.opened())
         self.play(4)
         for work in works:
@@ -117,20 +117,20 @@ class OpenTests(PackagedTestCase):
             (Media.MP3, NotShareable, "exhausted"),
         ):
             self.origins.script["a"] = [given]
-            self.failureResultOf(self.begin(), error)
+            self.failureResultOf(self.open(), error)
             self.assertEqual(self.observer.events[-2:], ["started", outcome])
             self.nothing_left()
         self.limits["a"] = 1
         slot = self.slots.take("a")
         assert slot is not None
-        self.failureResultOf(self.begin(), LimitError)
+        self.failureResultOf(self.open(), LimitError)
         self.assertEqual(self.observer.events[-2:], ["started", "refused"])
         slot.release()
         self.nothing_left()
 
     def test_nothing_to_begin_with(self) -> None:
         """When nothing comes that a player can begin with, that is an error after a while."""
-        work = self.begin()
+        work = self.open()
         self.clock.pump([0.5] * round(PATIENCE * 2))
         self.assertEqual(self.failureResultOf(work, UpstreamError).value.status, 504)
         self.assertEqual(self.observer.events, ["started", "exhausted"])
@@ -139,7 +139,7 @@ class OpenTests(PackagedTestCase):
         """A viewer that leaves before it has a playlist left, and what was opened for it is closed after a while."""
         opening: Deferred[Any] = Deferred()
         self.origins.script["a"] = [opening]
-        work = self.begin()
+        work = self.open()
         work.cancel()
         self.failureResultOf(work, CancelledError)
         self.assertEqual(self.observer.events, ["started", "viewer_left"])
@@ -147,7 +147,7 @@ class OpenTests(PackagedTestCase):
 
     def test_stopping_meanwhile(self) -> None:
         """A viewer whose session ends while it waits is told, and gets nothing."""
-        work = self.begin()
+        work = self.open()
         self.hub.drain(5)
         self.play(4)
         self.failureResultOf(work, LimitError)
@@ -155,6 +155,15 @@ class OpenTests(PackagedTestCase):
 
 
 class StayTests(PackagedTestCase):
+    def test_zapping_with_one_connection(self) -> None:
+        """A viewer who turns to another channel gives up what it had, where there is no connection to spare."""
+        self.limits["a"] = 1
+        session = self.opened()
+        self.assertIsNone(self.slots.take("a", Viewer("192.168.1.77")))
+        self.assertIn(session, self.hub.sessions)
+        self.assertIsNotNone(self.slots.take("a", VIEWER))
+        self.assertNotIn(session, self.hub.sessions)
+
     def test_idle(self) -> None:
         """A session ends some while after its last request; the packager and the channel follow."""
         session = self.opened()

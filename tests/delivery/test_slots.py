@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.delivery.session import Viewer
 from iptvd.delivery.slots import Slot, Slots
 
 
@@ -42,7 +43,7 @@ class SlotsTests(SynchronousTestCase):
         idle = slots.take("a")
         given_up: list[str] = []
 
-        def give_up(provider: str) -> bool:
+        def give_up(provider: str, viewer: Viewer | None) -> bool:
             if given_up or idle is None:
                 return False
             given_up.append(provider)

@@ -26,6 +26,7 @@ from iptvd.delivery.opening import Ask, Opened
 from iptvd.delivery.packaged import PackagedHls
 from iptvd.delivery.ring import Budget
 from iptvd.delivery.segments import SegmentCache
+from iptvd.delivery.session import Session
 from iptvd.delivery.slots import Slots
 from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
@@ -237,10 +238,13 @@ class Stage:
         self.trust = Trust([], [ip_network("127.0.0.0/8")], [], "")
         self.site = IptvdSite(self.root, lambda: self.trust, loop)
         self.ends: list[tuple[Outcome | None, str]] = []
-        ended = self.metrics.session_ended
-        test.patch(
-            self.metrics, "session_ended", lambda one: (self.ends.append((one.outcome, one.reason)), ended(one))
-        )
+        counted = self.metrics.session_ended
+
+        def ended(session: Session) -> None:
+            self.ends.append((session.outcome, session.reason))
+            counted(session)
+
+        test.patch(self.metrics, "session_ended", ended)
         test.addCleanup(self.close)
 
     async def _sources(self, channel: Channel) -> list[tuple[str, Source]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,6 +14,7 @@ from iptvd.model import Source, SourceKind
 from iptvd.web.player import LINGER, WORTH_TAKING
 from iptvd.web.request import Refusal
 from tests.protocols.test_upstream import Tap
+from tests.web.building import understood
 from tests.web.loop import Client, Stage
 from tests.web.test_stream import FILM, LIVE, SECOND, seconds
 
@@ -32,6 +34,14 @@ class PlayerTestCase(SynchronousTestCase):
         headers = (("Content-Length", str(length)),) if length is not None else ()
         self.stage.openings.table["http://origin.test/4"] = lambda ask: Opened(self.tap, 200, headers)
         return self.stage.ask(self.stage.path("Film", "mp4"))
+
+    def elsewhere(self, path: str) -> StringTransport:
+        """A viewer whose connection is no socket."""
+        transport = StringTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 50000))
+        protocol: Any = self.stage.site.buildProtocol(None)
+        protocol.makeConnection(transport)
+        protocol.dataReceived(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        return transport
 
     def fill(self) -> None:
         """The origin sends until it is told to wait."""
@@ -62,7 +72,7 @@ class BodyTests(PlayerTestCase):
             head = client.data.partition(b"\r\n\r\n")[0]
             self.assertIn(b"Connection: close", head)
             self.assertIn(b"X-Content-Type-Options: nosniff", head)
-            self.assertEqual(b"Content-Length" in head, length is not None)
+            self.assertEqual(b"\r\nContent-Length: " in head, length is not None)
         self.assertEqual(self.stage.outcomes(), ["completed", "completed"])
         self.stage.assert_nothing_left()
 
@@ -135,15 +145,16 @@ class BodyTests(PlayerTestCase):
 
     def test_the_end_of_the_drain_time(self) -> None:
         """When the drain time is over bodies are cut off, and viewers can tell."""
-        clients = []
+        clients, taps = [], []
         for length in (5, MUCH):
             self.tap = Tap()
+            taps.append(self.tap)
             clients.append(self.film(length))
-            self.tap.deliver(b"x")
         self.stage.hub.drain(5)
         self.assertEqual(self.stage.ends, [])
         self.stage.loop.advance(4.5)
-        self.tap.deliver(b"y")
+        for tap in taps:
+            tap.deliver(b"y")
         self.stage.loop.advance(0.5)
         self.stage.loop.settle()
         for client in clients:
@@ -155,15 +166,13 @@ class BodyTests(PlayerTestCase):
     def test_a_transport_of_another_kind(self) -> None:
         """A viewer whose connection cannot be taken over gets its body by way of the web server."""
         self.stage.openings.table["http://origin.test/4"] = lambda ask: Opened(self.tap, 200, ())
-        transport: Any = StringTransport()
-        protocol: Any = self.stage.site.buildProtocol(None)
-        protocol.makeConnection(transport)
-        protocol.dataReceived(f"GET {self.stage.path('Film', 'mp4')} HTTP/1.0\r\n\r\n".encode())
+        transport = self.elsewhere(self.stage.path("Film", "mp4"))
         self.stage.loop.advance(0)
-        if self.tap._receiver is not None:
-            self.tap.deliver(b"hello")
-            self.tap.finish()
-            self.assertTrue(transport.value().endswith(b"hello"))
+        self.tap.deliver(b"hello")
+        self.tap.finish()
+        self.assertEqual(understood(transport.value()).body, b"hello")
+        self.assertEqual(self.stage.outcomes(), ["completed"])
+        self.stage.assert_nothing_left()
 
     def test_nothing_to_play(self) -> None:
         """Where nothing was opened there is nothing to play."""
@@ -211,10 +220,7 @@ class SharedTests(PlayerTestCase):
 
     def test_a_connection_that_is_gone(self) -> None:
         """A viewer whose connection cannot be taken over any more has left."""
-        transport: Any = StringTransport()
-        protocol: Any = self.stage.site.buildProtocol(None)
-        protocol.makeConnection(transport)
-        protocol.dataReceived(f"GET {self.stage.path('Live')} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        self.elsewhere(self.stage.path("Live"))
+        self.assertEqual(self.stage.outcomes(), ["viewer_left"])
         self.stage.loop.advance(3)
-        self.stage.loop.settle()
-        self.assertEqual((dict(self.stage.hub.sessions), dict(self.stage.live.on_air)), ({}, {}))
+        self.stage.assert_nothing_left()
