@@ -10,7 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from iptvd import __version__
+from iptvd.delivery.live import Live
 from iptvd.delivery.session import Session
+from iptvd.delivery.slots import Slots
 from iptvd.model import Channel, Outcome, ProviderState
 from iptvd.refresh import ProviderStatus
 
@@ -63,6 +65,32 @@ class _Bytes(Collector):
         return (family,)
 
 
+class _Playing(Collector):
+    """What plays at the moment of asking, channel by channel, and the connections that it takes."""
+
+    def __init__(self, live: Live, slots: Slots, providers: Callable[[], Iterable[ProviderStatus]]) -> None:
+        self._live = live
+        self._slots = slots
+        self._providers = providers
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        labels = ["channel"]
+        viewers = GaugeMetricFamily("iptvd_broadcast_viewers", "Viewers of a shared channel", labels=labels)
+        ring = GaugeMetricFamily("iptvd_broadcast_ring_bytes", "Bytes kept of a shared channel", labels=labels)
+        switches = GaugeMetricFamily("iptvd_broadcast_switches", "Changes of source since it is on", labels=labels)
+        for on_air in self._live.on_air.values():
+            channel = [str(on_air.channel.id)]
+            viewers.add_metric(channel, len(on_air.broadcast.viewers))
+            ring.add_metric(channel, on_air.broadcast.ring.size)
+            switches.add_metric(channel, on_air.feed.switches)
+        used = GaugeMetricFamily("iptvd_connections_used", "Connections to a provider", labels=["provider"])
+        limit = GaugeMetricFamily("iptvd_connections_limit", "How many it allows, 0 for any", labels=["provider"])
+        for status in self._providers():
+            used.add_metric([status.name], self._slots.used(status.name))
+            limit.add_metric([status.name], self._slots.limit(status.name))
+        return (viewers, ring, switches, used, limit)
+
+
 class Metrics:
     """
     The counters of one daemon, in a registry of its own.
@@ -73,6 +101,7 @@ class Metrics:
     def __init__(self, statuses: Callable[[], Iterable[ProviderStatus]]) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
         registry.register(_Providers(statuses))
+        self._statuses = statuses
         Gauge("iptvd_info", "What runs", ["version"], registry=registry).labels(__version__).set(1)
         self._active = Gauge("iptvd_sessions_active", "Sessions now", ["face"], registry=registry)
         self._started = Counter("iptvd_sessions_started", "Sessions admitted", ["face"], registry=registry)
@@ -97,6 +126,10 @@ class Metrics:
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def watch(self, live: Live, slots: Slots) -> None:
+        """Tell of what plays, too."""
+        self.registry.register(_Playing(live, slots, self._statuses))
 
     def session_started(self, session: Session) -> None:
         """It was admitted."""

@@ -81,6 +81,7 @@ class Playing:
             lineup.sources, self._sources, slots, reactor, wall, self._budget, live_settings(config)
         )
         self.hub = hub = Hub(lineup.sources, opener, metrics, reactor, wall, config.max_streams, slots)
+        metrics.watch(live, slots)
         self.cache = SegmentCache(config.segment_cache_mb << 20, reactor)
         self.hls = HlsRelay(
             hub, TokenBox(token_key, wall), self._find, reactor, sliced, config.proxy_content, self.cache

@@ -56,6 +56,22 @@ class PlayingTests(SynchronousTestCase):
         self.addCleanup(lambda: result(playing.stop()))
         return playing
 
+    def test_figures(self) -> None:
+        """The metrics tell of each provider's connections, and how many it allows."""
+        statuses = [ProviderStatus("home", "xtream", ProviderState.OK)]
+        metrics, reactor = Metrics(lambda: statuses), MemoryReactorClock()
+        lineup: Any = self.lineups
+        clock: Any = reactor
+        config = Config(providers=(spec(max_connections=3),))
+        playing = Playing(config, lineup, metrics, clock, clock.seconds, offload, sliced, "", bytes(KEY_SIZE))
+        self.addCleanup(lambda: result(playing.stop()))
+        slot = playing.slots.take("home")
+        text = metrics.text().decode()
+        self.assertIn('iptvd_connections_used{provider="home"} 1.0', text)
+        self.assertIn('iptvd_connections_limit{provider="home"} 3.0', text)
+        assert slot is not None
+        slot.release()
+
     def test_connections(self) -> None:
         """A provider's connections are limited as the settings say, else as it says itself, else not at all."""
         playing = self.make(Config(providers=(spec(),)))

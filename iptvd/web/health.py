@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from iptvd import __version__
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.live import Live, OnAir
+from iptvd.delivery.slots import Slots
 from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import CONTENT_TYPE, Metrics
@@ -88,7 +89,7 @@ class Health:
         """What those may know who may watch."""
         return {
             **self.brief(),
-            "providers": [_provider(status) for status in self._lineup.statuses],
+            "providers": [_provider(status, self._hub.slots) for status in self._lineup.statuses],
             "broadcasts": [_broadcast(on_air) for on_air in self._live.on_air.values()],
             "sessions": [
                 {
@@ -124,9 +125,10 @@ def _broadcast(on_air: OnAir) -> Mapping[str, object]:
     }
 
 
-def _provider(status: ProviderStatus) -> Mapping[str, object]:
+def _provider(status: ProviderStatus, slots: Slots) -> Mapping[str, object]:
     facts = asdict(status)
     facts["state"] = status.state.value
+    facts["connections"] = {"used": slots.used(status.name), "limit": slots.limit(status.name)}
     facts["sentence"] = without_urls(status.sentence)
     facts["skipped"] = {without_urls(reason): count for reason, count in status.skipped.items()}
     return facts

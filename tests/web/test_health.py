@@ -160,6 +160,7 @@ class HealthTests(SynchronousTestCase):
                         "expires": 99.5,
                         "trial": True,
                     },
+                    "connections": {"used": 0, "limit": 0},
                 }
             ],
         )
