@@ -167,8 +167,10 @@ class IsolatedRelay:
 
     def _begin(self, splice: Splice, held: _Held) -> None:
         left = self._body.left
-        first, self._first = self._first + held.data, b""
-        splice.start(first, None if left is None else left - len(held.data))
+        # The upstream keeps its receiver: what it held is not kept with it.
+        data, held.data = held.data, b""
+        first, self._first = self._first + data, b""
+        splice.start(first, None if left is None else left - len(data))
 
     def _pass_through(self) -> None:
         """Have `Relay` do it from here on."""

@@ -23,7 +23,8 @@ class Pulse:
         self._ahead = 0.0
         self._counted: tuple[float, int] | None = None
         self._dry_since = 0.0
-        self._measured: tuple[float, int] | None = None
+        self._measured: tuple[float, float] | None = None
+        self._played = 0.0
 
     @property
     def begun(self) -> bool:
@@ -37,8 +38,10 @@ class Pulse:
         if self._counted is not None:
             then, before = self._counted
             went = _seconds(before, pcr)
-            # What is more is a jump.
-            went = went if went < MOST_AHEAD else 0.0
+            # What is more is a jump, which says nothing of how fast it is.
+            jumped = went >= MOST_AHEAD
+            went = 0.0 if jumped else went
+            self._played += now - then if jumped else went
             self._ahead = min(max(self._ahead + went - (now - then), 0.0), MOST_AHEAD)
         self._counted = (now, pcr)
         if self._ahead:
@@ -56,11 +59,12 @@ class Pulse:
         """Whether its clock falls behind real time, and what came in advance does not make up for that."""
         if pcr is None:
             return False
+        self.see(now, pcr)
         if self._measured is None:
-            self._measured = (now, pcr)
+            self._measured = (now, self._played)
             return False
         then, before = self._measured
         if now - then < TRICKLE_SECONDS:
             return False
-        self._measured = (now, pcr)
-        return not self._ahead and _seconds(before, pcr) < TRICKLE * (now - then)
+        self._measured = (now, self._played)
+        return not self._ahead and self._played - before < TRICKLE * (now - then)

@@ -76,7 +76,9 @@ def test_filters(big: Daemon) -> None:
     group = big.get("/playlist.m3u8?group=Group%207").text
     assert group.count("#EXTINF") == group.count('group-title="Group 7"') == MANY / 40
     assert big.get("/playlist.m3u8?type=live").text.count("#EXTINF") == MANY
-    for nothing in ("type=vod", "type=radio", "format=hls", "provider=other", "group=None"):
+    for form, ending in (("ts", ".ts"), ("hls", ".m3u8")):
+        assert big.get(f"/playlist.m3u8?format={form}").text.count(f"{ending}\n") == MANY
+    for nothing in ("type=vod", "type=radio", "provider=other", "group=None"):
         assert "#EXTINF" not in big.get(f"/playlist.m3u8?{nothing}").text
     assert big.get("/playlist.m3u8?type=soap").status == 400
 

@@ -52,6 +52,10 @@ class PulseTests(SynchronousTestCase):
             self.assertEqual((any(found[:-1]), found[-1]), (False, trickles))
         pulse = Pulse()
         for quarter in range(200):
+            # A film of six seconds that is played in a circle goes back in time once a round.
+            self.assertFalse(pulse.trickles(quarter / 4, quarter % 24 * SECOND // 4))
+        pulse = Pulse()
+        for quarter in range(200):
             pcr = (quarter // 24 + 3) * 6 * SECOND if quarter else 0
             pulse.see(quarter / 4, pcr)
             self.assertFalse(pulse.trickles(quarter / 4, pcr))
