@@ -32,6 +32,8 @@ PATHS = {
     "Film": "/vod/big.ts",
     "HLS": "/hls-live/plain/index.m3u8",
 }
+#: Somebody else than who has no name.
+OTHER_VIEWER = {"User-Agent": "Somebody else"}
 #: How many viewers come and go, and for how many seconds.
 CLIENTS = 6
 RANDOM_SECONDS = 4.0
@@ -165,16 +167,26 @@ def test_one_counter(limited: Playing, origin: OriginProcess) -> None:
     with watch(limited, paths["Film"]):
         for _ in range(3):
             assert limited.get(paths["HLS"]).status == 200
-        assert_full(limited.get(paths["One"]), OWN)
-        assert_full(limited.get(paths["Film"]), OWN)
+        assert_full(limited.get(paths["One"], OTHER_VIEWER), OWN)
+        assert_full(limited.get(paths["Film"], OTHER_VIEWER), OWN)
+
+
+def test_zap_from_hls(limited: Playing) -> None:
+    """A viewer that turns from an HLS channel to another gives its own connection up, which nobody else can have."""
+    paths = limited.channels("?provider=own")
+    with watch(limited, paths["Film"]):
+        assert limited.get(paths["HLS"], {"User-Agent": "Player"}).status == 200
+        assert_full(limited.get(paths["One"], OTHER_VIEWER), OWN)
+        with watch(limited, paths["One"]):
+            pass
 
 
 def test_hls_of_what_is_on(limited: Playing, origin: OriginProcess) -> None:
     """When all connections are in use a channel that is on can be had as HLS too, and is the same connection."""
     paths = limited.channels("?provider=own")
     with watch(limited, paths["One"]):
-        # The other is held by who watched HLS before.
-        assert_full(limited.get(paths["Film"]), OWN)
+        assert limited.get(paths["HLS"]).status == 200
+        assert_full(limited.get(paths["Film"], OTHER_VIEWER), OWN)
         assert limited.get(paths["One"].replace(".ts", ".m3u8")).status == 200
         assert origin.counts(PATHS["One"]).total == 1
 

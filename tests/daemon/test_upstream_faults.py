@@ -54,7 +54,8 @@ class OddServer:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
-            with connection, suppress(ConnectionError):
+            # Who asked may be gone already.
+            with connection, suppress(OSError):
                 connection.recv(65536)
                 connection.sendall(self._answer)
                 connection.shutdown(socket.SHUT_WR)
