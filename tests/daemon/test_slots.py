@@ -174,6 +174,8 @@ def test_one_counter(limited: Playing, origin: OriginProcess) -> None:
 def test_zap_from_hls(limited: Playing) -> None:
     """A viewer that turns from an HLS channel to another gives its own connection up, which nobody else can have."""
     paths = limited.channels("?provider=own")
+    # Those of the test before share the connection of the HLS channel still.
+    limited.wait_for_json("/health", {"total_active_streams": 0}, 30)
     with watch(limited, paths["Film"]):
         assert limited.get(paths["HLS"], {"User-Agent": "Player"}).status == 200
         assert_full(limited.get(paths["One"], OTHER_VIEWER), OWN)
