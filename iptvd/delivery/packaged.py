@@ -148,16 +148,18 @@ class PackagedHls:
             watching.timer.cancel()
 
     def _give_up(self, provider: str, viewer: Viewer | None) -> bool:
-        """End a session of a viewer who wants a connection of the provider for something else."""
-        for watching in self._watching.values():
-            channel, packager = watching.session.channel, self._packagers.get(watching.session.channel.id)
-            on_air = self._live.on_air.get(channel.id)
-            if watching.session.viewer != viewer or on_air is None or provider not in on_air.feed.providers:
-                continue
-            watching.session.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
-            if packager is not None and all(one.session.channel.id != channel.id for one in self._watching.values()):
+        """Close what is packaged for nobody, or end a session of a viewer who wants the connection for another."""
+        watched = {watching.session.channel.id for watching in self._watching.values()}
+        for channel_id, packager in self._packagers.items():
+            on_air = self._live.on_air.get(channel_id)
+            if channel_id not in watched and on_air is not None and provider in on_air.feed.providers:
                 packager.close()
-            return True
+                return True
+        for watching in self._watching.values():
+            on_air = self._live.on_air.get(watching.session.channel.id)
+            if watching.session.viewer == viewer and on_air is not None and provider in on_air.feed.providers:
+                watching.session.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
+                return True
         return False
 
     async def _packager(self, channel: Channel, viewer: Viewer) -> Packager:

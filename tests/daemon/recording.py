@@ -230,10 +230,22 @@ def _steps(times: list[float]) -> list[float]:
     return [after - before for before, after in pairwise(times)]
 
 
+def without_ends(data: bytes) -> bytes:
+    """The recording without the last PES packet of each PID, which is cut off wherever the recording was."""
+    packets = [data[at : at + PACKET] for at in range(0, len(data) - PACKET + 1, PACKET)]
+    pids = [(packet[1] & 0x1F) << 8 | packet[2] for packet in packets]
+    last = {pid: index for index, (pid, packet) in enumerate(zip(pids, packets, strict=True)) if packet[1] & 0x40}
+    return b"".join(
+        packet
+        for index, (pid, packet) in enumerate(zip(pids, packets, strict=True))
+        if index < last.get(pid, len(packets))
+    )
+
+
 def judge_recording(data: bytes, folder: Path) -> Verdict:
     """What ffmpeg, which stops at the first damaged packet, says of a recording."""
     path = folder / "recording.ts"
-    path.write_bytes(data)
+    path.write_bytes(without_ends(data))
     return judge(str(path), 3600)
 
 

@@ -178,8 +178,8 @@ def test_zap_from_hls(limited: Playing) -> None:
     limited.wait_for_json("/health", {"total_active_streams": 0}, 30)
     with watch(limited, paths["Film"]):
         assert limited.get(paths["HLS"], {"User-Agent": "Player"}).status == 200
-        assert_full(limited.get(paths["One"], OTHER_VIEWER), OWN)
-        with watch(limited, paths["One"]):
+        assert_full(limited.get(paths["Two"], OTHER_VIEWER), OWN)
+        with watch(limited, paths["Two"]):
             pass
 
 

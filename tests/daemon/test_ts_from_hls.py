@@ -13,7 +13,7 @@ from attrs import frozen
 from tests.daemon.client import wait_for
 from tests.daemon.judges import probe
 from tests.daemon.playing import Own, Playing, playing
-from tests.daemon.recording import (
+from tests.daemon.recording import (, without_ends
     Recorder,
     Timeline,
     assert_begins_well,
@@ -83,7 +83,7 @@ def recorded(daemon: Playing, shared_origin: OriginProcess) -> Mapping[str, Reco
     found = {}
     for (name, viewer), data in zip(viewers.items(), datas, strict=True):
         begun, ended = viewer.arrivals[0][0], viewer.arrivals[-1][0]
-        found[name] = Recorded(viewer, data, ended - begun, timeline(data))
+        found[name] = Recorded(viewer, data, ended - begun, timeline(without_ends(data)))
         print(  # noqa: T201
             f"{name}: first packet after {begun:.2f} s, nothing for {1000 * viewer.longest_gap:.0f} ms at most, "
             f"{ended - begun:.1f} s; {found[name].seen}"

@@ -155,6 +155,14 @@ class OpenTests(PackagedTestCase):
 
 
 class StayTests(PackagedTestCase):
+    def test_what_nobody_watches_makes_way(self) -> None:
+        """What is packaged still after its last viewer is let go of when somebody wants its connection."""
+        self.limits["a"] = 1
+        session = self.hub.sessions[self.opened()]
+        session.end(Outcome.VIEWER_LEFT)
+        self.assertEqual(self.slots.used("a"), 1)
+        self.assertIsNotNone(self.slots.take("a", Viewer("192.168.1.77")))
+
     def test_zapping_with_one_connection(self) -> None:
         """A viewer who turns to another channel gives up what it had, where there is no connection to spare."""
         self.limits["a"] = 1
