@@ -13,7 +13,7 @@ from attrs import frozen
 from tests.daemon.client import wait_for
 from tests.daemon.judges import probe
 from tests.daemon.playing import Own, Playing, playing
-from tests.daemon.recording import (, without_ends
+from tests.daemon.recording import (
     Recorder,
     Timeline,
     assert_begins_well,
@@ -23,6 +23,7 @@ from tests.daemon.recording import (, without_ends
     stop_all,
     timeline,
     watching,
+    without_ends,
 )
 from tests.simulators.running import OriginProcess
 
