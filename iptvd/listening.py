@@ -19,7 +19,7 @@ from iptvd.errors import ConfigError
 from iptvd.log import Log
 
 #: Connections that the kernel completes before we have taken them.
-BACKLOG = 1024
+BACKLOG = 4096
 
 _TLS = re.compile(r"tls:(?:path=)?((?:[^:\\]|\\.)+)")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from twisted.application.service import IService, MultiService
@@ -74,12 +76,20 @@ def _leave(error: IptvdError) -> None:
     raise SystemExit(1)
 
 
+def allow_many_files() -> None:
+    """Raise the limit of open files as far as we may: a viewer costs one or two, and a shell often allows 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def makeService(options: Options) -> IService:
     """The service for ``twistd iptvd``."""
     from twisted.internet import reactor
 
     # Twisted tells of every connection that it makes, and to where: that is for nobody to read.
     Factory.noisy = False
+    allow_many_files()
     try:
         ffmpeg = find(options.config.ffmpeg)
         around = Surroundings(reactor, ffmpeg, Notifier.from_environment(os.environ))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from iptvd.errors import ConfigError, IptvdError, StoreError
 from iptvd.log import Fault, Log
 from iptvd.options import Options
 from iptvd.service import Daemon
-from iptvd.tap import _Main, makeService
+from iptvd.tap import _Main, allow_many_files, makeService
 from tests.doubles import folder_for
 from twisted.plugins.iptvd_plugin import iptvd as plugin
 
@@ -69,6 +70,14 @@ class TapTests(SynchronousTestCase):
         self.assertEqual((plugin.tapname, plugin.module), ("iptvd", "iptvd.tap"))
         self.assertIs(plugin.options, Options)
         self.assertIs(plugin.makeService, makeService)
+
+    def test_many_files(self) -> None:
+        """The daemon may open as many files as the machine lets it, whatever the shell allows at first."""
+        former = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, former)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, former[1]), former[1]))
+        allow_many_files()
+        self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (former[1], former[1]))
 
     def test_service(self) -> None:
         """Good settings make one service with the daemon in it, which has not begun to listen."""
