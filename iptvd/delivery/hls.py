@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from zlib import crc32
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.hub import Hub
@@ -21,11 +21,11 @@ from iptvd.delivery.opening import Ask, Opened, refusal
 from iptvd.delivery.playlists import PlaylistBody
 from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.session import Face, Session, Viewer
+from iptvd.delivery.whole import Whole
 from iptvd.errors import LimitError, ProtocolError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source
 from iptvd.protocols.m3u8 import MAX_BODY, Rewriting, Rewritten, Role, single_variant
 from iptvd.protocols.sniff import ENOUGH
-from iptvd.protocols.upstream import Upstream
 from iptvd.tokens import Grant, TokenBox
 
 #: Seconds a session lives on without a request before the target duration of its playlist is known.
@@ -58,33 +58,6 @@ class HlsSession:
     timer: IDelayedCall | None = None
     bodies: int = 0
     followed: bool = False
-
-
-class _Gathering:
-    """A body to be had whole, up to a bound."""
-
-    def __init__(self, upstream: Upstream, limit: int) -> None:
-        self.done: Deferred[bytes] = Deferred(lambda _: upstream.stopProducing())
-        self._upstream = upstream
-        self._limit = limit
-        self._parts = bytearray()
-        upstream.attach(self)
-
-    def data_received(self, data: bytes | memoryview) -> None:
-        if self.done.called:
-            return
-        self._parts += data
-        if len(self._parts) > self._limit:
-            self._upstream.stopProducing()
-            self.done.errback(UpstreamError(502, f"the origin's playlist is longer than {self._limit} bytes"))
-
-    def body_ended(self, error: UpstreamError | None) -> None:
-        if self.done.called:
-            return
-        if error is not None:
-            self.done.errback(error)
-        else:
-            self.done.callback(bytes(self._parts))
 
 
 def _name_of_source(index: int, provider: str) -> int:
@@ -343,7 +316,7 @@ class HlsRelay:
             upstream.stopProducing()
             raise refusal(upstream.head.status)
         try:
-            body = await _Gathering(upstream, MAX_BODY).done.addTimeout(PLAYLIST_TIMEOUT, self._clock)
+            body = await Whole(upstream, MAX_BODY, "playlist").done.addTimeout(PLAYLIST_TIMEOUT, self._clock)
         except TimeoutError:
             raise UpstreamError(504, f"the origin's playlist took longer than {PLAYLIST_TIMEOUT:g} s") from None
         if b"#EXTM3U" not in body[:ENOUGH]:

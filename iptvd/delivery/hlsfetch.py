@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from iptvd.delivery.decrypt import BLOCK, Decryption, implicit_iv
 from iptvd.delivery.hlspiece import MAX_SEGMENT, Arrival, NeedsRemux, Piece, SourceGone, Unplayable
 from iptvd.delivery.opening import Ask, refusal
+from iptvd.delivery.whole import Whole
 from iptvd.errors import ProtocolError, UpstreamError
 from iptvd.model import Source
 from iptvd.protocols.hls_playlist import Reading
@@ -51,34 +52,6 @@ class Asks(Protocol):
 
         :raises UpstreamError: when none came.
         """
-
-
-class _Whole:
-    """A body to be had whole, up to a bound."""
-
-    def __init__(self, upstream: Upstream, limit: int, what: str) -> None:
-        self.done: Deferred[bytes] = Deferred(lambda _: upstream.stopProducing())
-        self._upstream = upstream
-        self._limit = limit
-        self._what = what
-        self._parts = bytearray()
-        upstream.attach(self)
-
-    def data_received(self, data: bytes | memoryview) -> None:
-        if self.done.called:
-            return
-        self._parts += data
-        if len(self._parts) > self._limit:
-            self._upstream.stopProducing()
-            self.done.errback(UpstreamError(502, f"the origin's {self._what} is longer than {self._limit} bytes"))
-
-    def body_ended(self, error: UpstreamError | None) -> None:
-        if self.done.called:
-            return
-        if error is not None:
-            self.done.errback(error)
-        else:
-            self.done.callback(bytes(self._parts))
 
 
 class HlsFetcher:
@@ -233,7 +206,7 @@ class HlsFetcher:
 
     async def _whole(self, upstream: Upstream, limit: int, what: str) -> bytes:
         try:
-            return await _Whole(upstream, limit, what).done.addTimeout(WHOLE_TIMEOUT, self._clock)
+            return await Whole(upstream, limit, what).done.addTimeout(WHOLE_TIMEOUT, self._clock)
         except TimeoutError:
             raise UpstreamError(504, f"the origin's {what} took longer than {WHOLE_TIMEOUT:g} s") from None
 

@@ -63,7 +63,7 @@ class Packager:
     :param target: seconds of media that a segment has at least.
     :param window: segments that a playlist has at least, once there are so many.
     :param name: a segment's address, relative to what `playlist` is given, by its number.
-    :param most: bytes that it may hold.
+    :param most: bytes that it may hold; a block of the ring is taken whole before room is made for it.
     """
 
     def __init__(
