@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?= --provider demo
 PORT ?= 8085
+SOAK_SECONDS ?= 600
 
-.PHONY: run test lint types unit bench clean
+.PHONY: run test lint types unit soak bench clean
 
 # A stamp for each set of packages: made anew when what it depends on has changed.
 $(VENV)/bin/python:
@@ -25,6 +26,12 @@ $(VENV)/test.stamp: setup.cfg pyproject.toml tests/programs.sh | $(BIN)/python
 	sh tests/programs.sh
 	@touch $@ $(VENV)/run.stamp
 
+# What the tests play in a browser; npm itself comes with the programs of the stamp before.
+$(VENV)/browser.stamp: tests/browser/package.json tests/browser/package-lock.json | $(VENV)/test.stamp
+	@if command -v npm >/dev/null 2>&1; then \
+	  cd tests/browser && npm ci --loglevel=error && touch $(CURDIR)/$@; \
+	else echo 'Tests in a browser will be skipped: npm is missing'; fi
+
 run: $(VENV)/run.stamp
 	@echo 'Page:      http://localhost:$(PORT)/'
 	@echo 'Playlist:  http://localhost:$(PORT)/playlist.m3u8  (open it in VLC, mpv or Kodi)'
@@ -40,13 +47,17 @@ lint: $(VENV)/test.stamp
 types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
-unit: $(VENV)/test.stamp
+unit: $(VENV)/test.stamp $(VENV)/browser.stamp
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
 	$(BIN)/python tests/pure_coverage.py
+
+# Random viewers and dying origins for ten minutes, after which nothing may be left: CONTRIBUTING.md.
+soak: $(VENV)/test.stamp
+	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) $(SOAK)
 
 # What it costs and how quick it is, beside nginx and HAProxy where they are installed: bench/README.md.
 bench: $(VENV)/run.stamp
 	PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python -m bench $(BENCH) $(ROWS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) tests/browser/node_modules build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache

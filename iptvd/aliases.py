@@ -48,14 +48,9 @@ ALIASES = (
     Alias("BACKEND_HOST_URI", "sets the public URL, where API_URL and BACKEND_URI do not", "public_url"),
     Alias("WORKERS", "has no effect here: one process serves everything"),
     Alias("CLEANUP_INTERVAL", "has no effect here: a stream is closed when its last viewer leaves"),
-    Alias("DADDYLIVE_URI", "is the url of providers of kind daddylive", provider=("daddylive", "url")),
+    Alias("DADDYLIVE_URI", "is the base_url of providers of kind daddylive", provider=("daddylive", "base_url")),
     Alias("PROXY_CONTENT", "sets whether streams go through the daemon", "proxy_content"),
-    Alias(
-        "SOCKS5",
-        "refuses to start: this version cannot connect through a SOCKS5 proxy",
-        refusal="SOCKS5 is set, but this version cannot connect through a SOCKS5 proxy and would go past it: unset it "
-        "if origins may see this machine's own address.",
-    ),
+    Alias("SOCKS5", "sets the SOCKS5 proxy that everything for providers goes through", "socks5"),
     Alias(
         "API_TOKEN",
         "refuses to start: this version asks nobody for a token",

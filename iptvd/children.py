@@ -1,5 +1,8 @@
 """
-Runs programs that work for the daemon beside it: at low priority, heard only on standard error, and never left behind.
+Runs programs that work for the daemon beside it: at low priority, and never left behind.
+
+They are heard on standard error, and one that makes something for somebody on standard output, no faster than it is
+taken.
 
 A child's life has one way: it is spawned, it may be told to end (and is killed when it does not listen), it is reaped.
 Whoever waits for a child waits for the last of these, also when cancelled, so that stopping the daemon leaves nothing.
@@ -11,12 +14,14 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorProcess, IReactorTime
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 #: The daemon itself has 0; 19 would be the last to be served.
 NICENESS = 10
@@ -32,18 +37,38 @@ CANNOT_RUN = 126
 NOT_FOUND = 127
 
 
+@implementer(IPushProducer)
 class _Child(ProcessProtocol):
     """One child process."""
 
-    transport: IProcessTransport
+    transport: Any
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, sink: IConsumer | None) -> None:
+        self.sink = sink
         self._clock = clock
         self._stderr = bytearray()
         self._waiting: list[Deferred[None]] = []
         self._later: IDelayedCall | None = None
         self._exited = False
         self.status: int | None = None
+
+    def outReceived(self, data: bytes) -> None:
+        if self.sink is not None:
+            self.sink.write(data)
+
+    # IPushProducer, for whoever takes its output
+
+    def pauseProducing(self) -> None:
+        """Read no more: the pipe fills and the child waits."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """It is not wanted any more."""
+        self.end()
 
     @property
     def stderr(self) -> bytes:
@@ -58,6 +83,11 @@ class _Child(ProcessProtocol):
 
     def end(self) -> None:
         """Tell it to end, and kill it when it has not within `GRACE`."""
+        if self.sink is not None:
+            # Nobody takes what it makes any more, and while nothing is read its end would not be seen.
+            self.sink = None
+            self.transport.closeChildFD(1)
+            self.transport.resumeProducing()
         if self._later is None and not self._exited:
             self._signal("TERM")
             self._later = self._clock.callLater(GRACE, self._signal, "KILL")
@@ -78,7 +108,14 @@ class _Child(ProcessProtocol):
         self._exited = True
         self._cancel_later()
         # A process that it has started itself may hold its standard error open.
-        self._later = self._clock.callLater(GRACE, self.transport.loseConnection)
+        self._later = self._clock.callLater(GRACE, self._hear_no_more)
+
+    def _hear_no_more(self) -> None:
+        if self.sink is None:
+            self.transport.loseConnection()
+        else:
+            # What it has made before is still in the pipe, for whoever takes it slowly.
+            self.transport.closeChildFD(2)
 
     def processEnded(self, reason: Failure) -> None:
         self._cancel_later()
@@ -124,20 +161,26 @@ class Children:
         :return: fires with its exit status (127 when there is no such program, 126 when it cannot be run, minus the
             number of the signal that ended it) and the last 4 KiB of its standard error.
         """
-        return Deferred.fromCoroutine(self._run(argv))
+        return Deferred.fromCoroutine(self._run(argv, None))
 
-    async def _run(self, argv: Sequence[str]) -> tuple[int, bytes]:
+    def pipe(self, argv: Sequence[str], sink: IConsumer) -> Deferred[tuple[int, bytes]]:
+        """As `run`, and its standard output goes to ``sink``, which it is the producer of until it has ended."""
+        return Deferred.fromCoroutine(self._run(argv, sink))
+
+    async def _run(self, argv: Sequence[str], sink: IConsumer | None) -> tuple[int, bytes]:
         if self._stopping:
             raise CancelledError
         program = shutil.which(argv[0], path=self._environ.get("PATH", os.defpath))
         if program is None:
             return NOT_FOUND, b"there is no such program"
-        child = _Child(self._clock)
+        child = _Child(self._clock, sink)
         try:
             self._spawn(child, program, argv)
         except OSError as error:
             return CANNOT_RUN, f"the program cannot be run: {os.strerror(error.errno or 0)}".encode()
         self._running.add(child)
+        if sink is not None:
+            sink.registerProducer(child, True)
         cancelled = False
         while child.status is None:
             try:
@@ -146,14 +189,17 @@ class Children:
                 cancelled = True
                 child.end()
         self._running.discard(child)
+        if sink is not None and not cancelled:
+            sink.unregisterProducer()
         if cancelled or self._stopping:
             raise CancelledError
         return child.status, child.stderr
 
     def _spawn(self, child: _Child, program: str, argv: Sequence[str]) -> None:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        output: int | str = null if child.sink is None else "r"
         try:
-            self._reactor.spawnProcess(child, program, argv, self._environ, childFDs={0: null, 1: null, 2: "r"})
+            self._reactor.spawnProcess(child, program, argv, self._environ, childFDs={0: null, 1: output, 2: "r"})
         finally:
             os.close(null)
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import attrs
 
-from iptvd.settings import SETTINGS, Loaded, ProviderSpec, shown
+from iptvd.protocols.socks5 import Proxy
+from iptvd.settings import SETTINGS, Loaded, ProviderSpec
+from iptvd.settings import shown as shown_plainly
 
 MASK = "********"
 
@@ -26,6 +28,14 @@ def masked(text: str) -> str:
     return _URL.sub(mask, text)
 
 
+def shown(value: object) -> str:
+    """As `iptvd.settings.shown`, a proxy as its host and port."""
+    if not isinstance(value, Proxy):
+        return shown_plainly(value)
+    host = f"[{value.host}]" if ":" in value.host else value.host
+    return f"{MASK}@{host}:{value.port}" if value.username else f"{host}:{value.port}"
+
+
 def describe(loaded: Loaded) -> str:
     """Every effective setting, every provider with its fields, and the notices, as lines; no secret in any of them."""
     return "\n".join([*_settings(loaded), *_providers(loaded), *_notices(loaded)]) + "\n"
@@ -39,6 +49,7 @@ def _settings(loaded: Loaded) -> Iterator[str]:
     yield "Settings:"
     for setting in SETTINGS:
         value = shown(getattr(loaded.config, setting.name))
+        value = masked(value) if setting.secret else value
         yield _line(setting.name, value, loaded.origins.get(setting.name, "default"))
     rules = loaded.config.rules
     yield _line("rules", str(len(rules)), loaded.origins.get("rules", "default"))
@@ -55,7 +66,7 @@ def _providers(loaded: Loaded) -> Iterator[str]:
 
 def _fields(spec: ProviderSpec) -> Iterator[tuple[str, str]]:
     kind: type[Any] = type(spec.settings)
-    for name in ("refresh_interval", "user_agent", "max_connections", "sharing"):
+    for name in ("refresh_interval", "user_agent", "max_connections", "sharing", "socks5"):
         value = getattr(spec, name)
         yield (
             name,

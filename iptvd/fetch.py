@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from treq.client import HTTPClient
@@ -14,19 +17,24 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, RedirectAgent, ResponseDone
-from twisted.web.error import InfiniteRedirection, SchemeNotSupported
+from twisted.web.error import InfiniteRedirection, PageRedirect, SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers as WebHeaders
 from twisted.web.iweb import IAgent, IPolicyForHTTPS
 from zope.interface import implementer
 
-from iptvd.errors import ProviderError
+from iptvd.errors import ProviderError, StoreError
 from iptvd.heads import BoundedEndpoints
-from iptvd.interfaces import IFetcher
+from iptvd.interfaces import IFetcher, IPosts
 from iptvd.model import Fetched, Headers, ProviderState
 from iptvd.protocols.origin_tls import AnyCertificate
+from iptvd.protocols.socks5 import Proxy
+from iptvd.protocols.socks_endpoint import ProxyError
+from iptvd.saving import Saver
+from iptvd.store import Offload
 
 MAX_REDIRECTS = 5
+_MOST_OF_AN_ERROR = 64 * 1024
 
 
 @implementer(IPolicyForHTTPS)
@@ -71,7 +79,7 @@ class _Collector(Protocol):
             self.done.errback(ProviderError(ProviderState.UNREACHABLE, "the answer was cut short"))
 
 
-@implementer(IFetcher)
+@implementer(IFetcher, IPosts)
 class Fetcher:
     """
     The one that goes over the network.
@@ -88,13 +96,23 @@ class Fetcher:
 
     @classmethod
     def over_network(
-        cls, reactor: IReactorTime, user_agent: str, connect_timeout: float, pool: HTTPConnectionPool
+        cls,
+        reactor: IReactorTime,
+        user_agent: str,
+        connect_timeout: float,
+        pool: HTTPConnectionPool,
+        proxy: Proxy | None = None,
     ) -> Fetcher:
-        """A fetcher that really connects, keeping idle connections in ``pool``."""
+        """
+        A fetcher that really connects.
+
+        :param pool: for idle connections, which know nothing of proxies: one for each ``proxy``.
+        :param proxy: through which all requests go, None for straight.
+        """
 
         def agent(verify: bool) -> IAgent:
             policy = BrowserLikePolicyForHTTPS() if verify else _AnyCertificatePolicy()
-            endpoints = BoundedEndpoints(reactor, policy, connect_timeout)
+            endpoints = BoundedEndpoints(reactor, policy, connect_timeout, proxy)
             made: IAgent = Agent.usingEndpointFactory(reactor, endpoints, pool if verify else None)
             return made
 
@@ -110,11 +128,46 @@ class Fetcher:
         verify_tls: bool = True,
     ) -> Fetched:
         """See `IFetcher.get`."""
-        work: Deferred[Fetched] = Deferred.fromCoroutine(self._get(url, headers, limit, verify_tls))
-        work.addTimeout(timeout, self._clock, onTimeoutCancel=_too_slow)
+        return await self._in_time(self._whole("GET", url, headers, limit, verify_tls), timeout)
+
+    async def post(
+        self,
+        url: str,
+        *,
+        headers: Headers = (),
+        limit: int = 64 * 1024 * 1024,
+        timeout: float = 30.0,  # noqa: ASYNC109
+        verify_tls: bool = True,
+    ) -> Fetched:
+        """See `IPosts.post`."""
+        return await self._in_time(self._whole("POST", url, headers, limit, verify_tls), timeout)
+
+    async def save(
+        self,
+        url: str,
+        path: Path,
+        offload: Offload,
+        *,
+        headers: Headers = (),
+        limit: int,
+        timeout: float,  # noqa: ASYNC109
+        verify_tls: bool = True,
+    ) -> Fetched:
+        """
+        Fetch what may be too long for memory into a file, which is as far as it came when this fails.
+
+        :return: without the body; a status other than 200 leaves the file alone.
+        :raises ProviderError: as `IFetcher.get` does.
+        :raises StoreError: when the file cannot be written.
+        """
+        return await self._in_time(self._save(url, path, offload, headers, limit, verify_tls), timeout)
+
+    async def _in_time(self, work: Coroutine[Deferred[Any], Any, Fetched], seconds: float) -> Fetched:
+        running: Deferred[Fetched] = Deferred.fromCoroutine(work)
+        running.addTimeout(seconds, self._clock, onTimeoutCancel=_too_slow)
         try:
-            return await work
-        except ProviderError:
+            return await running
+        except (ProviderError, StoreError):
             raise
         except CancelledError:
             raise
@@ -123,7 +176,29 @@ class Fetcher:
                 raise CancelledError from None
             raise ProviderError(ProviderState.UNREACHABLE, _sentence(error)) from None
 
-    async def _get(self, url: str, headers: Headers, limit: int, verify_tls: bool) -> Fetched:
+    async def _whole(self, method: str, url: str, headers: Headers, limit: int, verify_tls: bool) -> Fetched:
+        response = await self._ask(method, url, headers, verify_tls)
+        collector = _Collector(limit)
+        response.deliverBody(collector)
+        return _fetched(response, await collector.done)
+
+    async def _save(
+        self, url: str, path: Path, offload: Offload, headers: Headers, limit: int, verify_tls: bool
+    ) -> Fetched:
+        response = await self._ask("GET", url, headers, verify_tls)
+        if response.code == 200:
+            saver = Saver(path, limit, offload)
+            response.deliverBody(saver)
+            await saver.done
+        else:
+            # What an error says is not kept, but the connection is free again only when it was read.
+            collector = _Collector(_MOST_OF_AN_ERROR)
+            response.deliverBody(collector)
+            with suppress(ProviderError):
+                await collector.done
+        return _fetched(response, b"")
+
+    async def _ask(self, method: str, url: str, headers: Headers, verify_tls: bool) -> Any:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ProviderError(ProviderState.UNCONFIGURED, "the address is not an http or https URL")
@@ -136,19 +211,21 @@ class Fetcher:
             credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             sent.addRawHeader("Authorization", "Basic " + b64encode(credentials.encode()).decode())
         bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-        response = await self._clients[verify_tls].get(bare, headers=sent, allow_redirects=False, unbuffered=True)
-        collector = _Collector(limit)
-        response.deliverBody(collector)
-        body = await collector.done
-        return Fetched(
-            response.code,
-            response.request.absoluteURI.decode("ascii", "replace"),
-            {
-                name.decode("latin-1").lower(): values[-1].decode("latin-1")
-                for name, values in response.headers.getAllRawHeaders()
-            },
-            body,
+        return await self._clients[verify_tls].request(
+            method, bare, headers=sent, allow_redirects=False, unbuffered=True
         )
+
+
+def _fetched(response: Any, body: bytes) -> Fetched:
+    return Fetched(
+        response.code,
+        response.request.absoluteURI.decode("ascii", "replace"),
+        {
+            name.decode("latin-1").lower(): values[-1].decode("latin-1")
+            for name, values in response.headers.getAllRawHeaders()
+        },
+        body,
+    )
 
 
 def _too_slow(result: object, timeout: float) -> object:
@@ -164,6 +241,8 @@ def _sentence(error: Exception) -> str:
     for reason in getattr(error, "reasons", ()):
         causes.append(reason.value)
     for cause in causes:
+        if isinstance(cause, ProxyError):
+            return cause.sentence
         for kinds, sentence in _SENTENCES:
             if isinstance(cause, kinds):
                 return sentence
@@ -175,6 +254,7 @@ def _sentence(error: Exception) -> str:
 _SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (DNSLookupError, "its name is not known to DNS"),
     (InfiniteRedirection, f"it redirects more than {MAX_REDIRECTS} times"),
+    (PageRedirect, "it redirects what is posted"),
     (SchemeNotSupported, "it redirects to something that is not http or https"),
     (TimeoutError, "it does not answer"),
     (ConnectError, "it refuses the connection or cannot be reached"),

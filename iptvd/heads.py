@@ -11,13 +11,16 @@ import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import URI
 from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
+
+from iptvd.protocols.socks5 import Proxy
+from iptvd.protocols.socks_endpoint import endpoint_to
 
 #: Bytes of a head, interim ones included.
 MAX_HEAD = 128 * 1024
@@ -80,15 +83,18 @@ class BoundedEndpoints:
     Where an `Agent` connects to.
 
     :param timeout: seconds to connect in.
+    :param proxy: through which, None for straight.
     """
 
-    def __init__(self, reactor: object, policy: IPolicyForHTTPS, timeout: float) -> None:
+    def __init__(self, reactor: object, policy: IPolicyForHTTPS, timeout: float, proxy: Proxy | None = None) -> None:
         self._reactor = reactor
         self._policy = policy
         self._timeout = timeout
+        self._proxy = proxy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=self._timeout)
+        host = uri.host.decode("ascii", "replace")
+        endpoint = endpoint_to(self._reactor, host, uri.port, self._timeout, self._proxy)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
         elif uri.scheme != b"http":

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
-from iptvd.model import Entry, Fetched, Headers, Listing, Source
+from iptvd.model import Entry, Fetched, GuideFile, Headers, Listing, Programme, Schedule, Source
 
 
 class IFetcher(Interface):
@@ -32,6 +32,24 @@ class IFetcher(Interface):
         :param timeout: seconds for all of it.
         :raises ProviderError: ``UNREACHABLE`` when no response came (refused, DNS, TLS, timeout), ``NOT_UNDERSTOOD``
             when the body exceeds ``limit``. An HTTP error status does not raise: look at ``status``.
+        """
+
+
+class IPosts(Interface):
+    """A fetcher that can also ask with POST: implemented beside `IFetcher`, as the daemon's does."""
+
+    def post(
+        url: str,
+        *,
+        headers: Headers = (),
+        limit: int = 64 * 1024 * 1024,
+        timeout: float = 30.0,
+        verify_tls: bool = True,
+    ) -> Awaitable[Fetched]:
+        """
+        Ask with POST, without a body; a redirect is not followed.
+
+        :raises ProviderError: as `IFetcher.get` does.
         """
 
 
@@ -81,6 +99,55 @@ class IProvider(Interface):
         The entry may come from an earlier run, kept on disk.
 
         :raises ProviderError: when there is none.
+        """
+
+
+class IRenews(Interface):
+    """A provider whose sources stop working before their time: implemented beside `IProvider`."""
+
+    def forget(entry: Entry) -> None:
+        """Resolve this entry anew when it is asked for next: an origin has refused what was resolved last."""
+
+
+class IScheduled(Interface):
+    """A provider that announces events: implemented beside `IProvider`."""
+
+    def schedule() -> Awaitable[Schedule]:
+        """
+        What is announced now.
+
+        :raises ProviderError: as `IProvider.fetch` does; what was announced before stays.
+        """
+
+
+class IGuided(Interface):
+    """A provider that has a guide of its channels: implemented beside `IProvider`."""
+
+    def guides() -> Sequence[GuideFile]:
+        """Where its guides are, possibly nowhere; what they list goes by the tvg-ids of its entries."""
+
+
+class IShortGuide(Interface):
+    """A provider that tells what one channel shows next: implemented beside `IProvider`."""
+
+    def programmes(entry: Entry) -> Awaitable[Sequence[Programme]]:
+        """
+        The next few programmes, the one that is on first; empty when none are known.
+
+        :raises ProviderError: when it cannot be told.
+        """
+
+
+class IArchive(Interface):
+    """A provider that has what was shown before: implemented beside `IProvider`."""
+
+    def archive(entry: Entry, start: float, duration: float) -> Awaitable[Sequence[Source]]:
+        """
+        The ways to get what a channel showed, best first; never empty.
+
+        :param start: seconds since the epoch.
+        :param duration: seconds.
+        :raises ProviderError: when there is none, with why.
         """
 
 

@@ -95,7 +95,8 @@ class Assembly:
                 # What cannot be played does not stand in front of what can.
                 present = evolve(present, kind=entry.kind, source_kind=entry.source_kind, extension=entry.extension)
                 more = ((provider, entry), *present.entries)
-            self._channels[channel_id] = evolve(present, entries=tuple(more))
+            sharing = present.sharing or edited.sharing
+            self._channels[channel_id] = evolve(present, entries=tuple(more), sharing=sharing)
             return
         number = 0
         if entry.kind is not ChannelKind.VOD:
@@ -111,4 +112,7 @@ class Assembly:
             tvg_id=edited.tvg_id,
             logo=edited.logo,
             entries=((provider, entry),),
+            sharing=edited.sharing,
+            guide=edited.guide,
+            guide_shift=edited.guide_shift,
         )

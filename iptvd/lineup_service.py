@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
+from attrs import evolve
 from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred
 
 from iptvd.errors import ProviderError, StoreError, UpstreamError
 from iptvd.identity import Identities
+from iptvd.interfaces import IArchive
 from iptvd.lineup import Assembly, Lineup
 from iptvd.log import Log
-from iptvd.model import Channel, Source
+from iptvd.model import Channel, Entry, Source
+from iptvd.proxies import sources_through
+from iptvd.recording import Recording
 from iptvd.refresh import ProviderRunner, ProviderStatus
 from iptvd.rules import Rules
 from iptvd.store import RowsFile
@@ -104,12 +108,14 @@ class LineupService(MultiService):
 
     async def sources(self, channel: Channel) -> list[tuple[str, Source]]:
         """
-        The ways to get a channel, best first, each with its provider's name; never empty.
+        The ways to get a channel, or what it has shown, best first, each with its provider's name; never empty.
 
         :raises UpstreamError: with the reason, when there is none.
         """
         found: list[tuple[str, Source]] = []
         status, reason = 502, "no provider has it any more"
+        if isinstance(channel, Recording):
+            status, reason = 404, "no provider of this channel keeps what it has shown"
         for provider, entry in channel.entries:
             if entry.unsupported:
                 status, reason = 501, entry.unsupported
@@ -118,7 +124,8 @@ class LineupService(MultiService):
             if runner is None:
                 continue
             try:
-                found.extend((provider, source) for source in await runner.resolve(entry))
+                ways = sources_through(runner.proxy, await _resolved(runner, channel, entry))
+                found.extend((provider, source) for source in ways)
             except ProviderError as error:
                 status, reason = 502, f"{provider}: {error.sentence}"
         if not found:
@@ -175,6 +182,18 @@ class LineupService(MultiService):
         former = list(before.channels)
         del before
         await self._sliced(_let_go(former))
+
+
+async def _resolved(runner: ProviderRunner, channel: Channel, entry: Entry) -> Sequence[Source]:
+    """The ways to get an entry of a channel; none where its past is asked for and is not kept."""
+    if not isinstance(channel, Recording):
+        return await runner.resolve(entry)
+    provider = runner.provider
+    if not entry.catchup or not IArchive.providedBy(provider):
+        return ()
+    archive = cast(IArchive, provider)
+    found = await archive.archive(entry, channel.start, channel.duration)
+    return [evolve(source, kind=channel.source_kind) for source in found] if channel.disguised else found
 
 
 def _let_go(things: list[Channel]) -> Iterator[None]:

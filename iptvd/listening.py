@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
 from iptvd.errors import ConfigError
@@ -89,6 +90,9 @@ class ListenService(Service):
             # Every endpoint that we know of binds at once; one that does not cannot be waited for before the start.
             listening.cancel()
             return Failure(ConfigError("it does not listen at once"))
+        if isinstance(results[0], Port) and "backlog=" not in description:
+            # Twisted's default is 50: of a crowd that comes at once most would be kept waiting for seconds.
+            results[0].socket.listen(BACKLOG)
         return results[0]
 
     @property

@@ -6,6 +6,8 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from iptvd.children import Children
+from iptvd.delivery.clips import Clips
 from iptvd.delivery.feed import Timing
 from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hub import Hub
@@ -14,6 +16,7 @@ from iptvd.delivery.live import Live, LiveSettings
 from iptvd.delivery.live_sources import LiveSources
 from iptvd.delivery.opening import Opener
 from iptvd.delivery.packaged import PackagedHls
+from iptvd.delivery.reach import Reach, Watched
 from iptvd.delivery.ring import Budget
 from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.slots import Slots
@@ -80,7 +83,9 @@ class Playing:
         self.live = live = Live(
             lineup.sources, self._sources, slots, reactor, wall, self._budget, live_settings(config)
         )
-        self.hub = hub = Hub(lineup.sources, opener, metrics, reactor, wall, config.max_streams, slots)
+        self.reach = Reach(wall)
+        watched = Watched(metrics, self.reach)
+        self.hub = hub = Hub(lineup.sources, opener, watched, reactor, wall, config.max_streams, slots)
         metrics.watch(live, slots)
         self.cache = SegmentCache(config.segment_cache_mb << 20, reactor)
         self.hls = HlsRelay(
@@ -89,7 +94,10 @@ class Playing:
         self.packaged = PackagedHls(hub, live, self._find, reactor, wall, config.hls_target)
         self._pipes = PipePool() if AVAILABLE else None
         means = Means(reactor, reactor, self._pipes, config.stall_timeout, config.client_timeout)
-        self.player = Player(live, means)
+        self._children = Children(reactor, reactor)
+        self.clips = Clips(config.state_dir / "clips", ffmpeg, self._children.run, offload, reactor)
+        self.clips.enable(config.refusal_clips)
+        self.player = Player(live, means, self.clips)
         self.faces = Faces(lambda: lineup.lineup, hub, self.hls, self.packaged, self.player, reactor, self._shares)
 
     def reconfigure(self, config: Config) -> None:
@@ -103,9 +111,17 @@ class Playing:
         self._sources.cap = config.hls_variant_cap * 1000
         self._budget.limit = ring_budget(config)
         self.packaged.target = config.hls_target
+        self.clips.enable(config.refusal_clips)
+
+    def shrink(self) -> None:
+        """Give back what is only kept for the next viewer."""
+        if self._pipes is not None:
+            self._pipes.shrink()
 
     async def stop(self) -> None:
         """Let go of every connection, child and pipe; the sessions have been drained before."""
+        self.clips.close()
+        await self._children.stop()
         self.packaged.close()
         self.live.close()
         self.cache.clear()
@@ -126,9 +142,9 @@ class Playing:
         return account.max_connections if account is not None else 0
 
     def _shares(self, channel: Channel) -> bool:
-        """Whether the viewers of a live channel share one connection."""
+        """Whether the viewers of a live channel share one connection: as is said of it, of its provider, of all."""
         sharing = self._config.sharing
         for spec in self._config.providers:
             if spec.name == channel.provider and spec.sharing is not None:
                 sharing = spec.sharing
-        return sharing != "isolated"
+        return (channel.sharing or sharing) != "isolated"

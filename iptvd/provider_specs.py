@@ -20,7 +20,7 @@ from iptvd.discovery import Found
 from iptvd.errors import ConfigError
 from iptvd.interfaces import IProviderMaker
 from iptvd.settings import PREFIX, ProviderSpec
-from iptvd.values import HEADER_VALUE, SHARING, YES_NO, Form, form_of, seconds, whole
+from iptvd.values import HEADER_VALUE, SHARING, SOCKS5, YES_NO, Form, form_of, seconds, whole
 
 #: How many providers there can be.
 MOST = 200
@@ -35,6 +35,7 @@ COMMON: Mapping[str, Form[Any]] = {
     "enabled": YES_NO,
     "max_connections": whole(0, 100_000),
     "sharing": SHARING,
+    "socks5": SOCKS5,
 }
 
 

@@ -56,6 +56,7 @@ A `[[provider]]` has, besides the settings of its kind:
 | `user_agent` | The User-Agent its origins are asked with. | as all have |
 | `max_connections` | How many connections it allows at once; 0 for no limit. | as it says itself |
 | `sharing` | `auto`, `shared` or `isolated`: see the setting of that name. | as all have |
+| `socks5` | The SOCKS5 proxy it is reached through, or `none`: see the setting of that name. | as all have |
 
 Plugins of your own are files in the folders of `provider_dirs`; `iptvd.discovery` says what is looked for.
 """
@@ -75,6 +76,9 @@ sees what those before it have written.
 | `keep` | If true, all others are left out: an entry that keep rules look at stays if one of them matches. |
 | `name`, `group`, `tvg_id`, `logo` | What the whole field becomes; `\\1`, `\\g<word>` are groups of the pattern. |
 | `number` | The channel number it gets. |
+| `sharing` | `auto`, `shared` or `isolated` for a live channel: see the setting of that name. |
+| `guide` | The id of its channel in the guide, where it is not found by itself or not rightly; `-` for none. |
+| `guide_shift` | Minutes that the channel is later than the guide says; may be negative. |
 """
 
 _ALIASES = f"""## Names of other proxies

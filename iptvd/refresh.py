@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import chain
 from random import Random
 from typing import Any
 
-from attrs import asdict, define, field
+from attrs import asdict, define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from iptvd.errors import ProviderError, StoreError
-from iptvd.interfaces import IProvider
+from iptvd.interfaces import IProvider, IRenews
 from iptvd.log import Log
 from iptvd.model import Account, ChannelKind, Entry, ProviderState, Source, SourceKind
+from iptvd.protocols.socks5 import Proxy
 from iptvd.store import RowsFile
 
 #: Seconds until a failed refresh is tried again, doubled with each failure in a row.
@@ -64,7 +65,7 @@ def to_row(entry: Entry) -> dict[str, object]:
         row["number"] = entry.number
     if entry.catchup:
         row["catchup"] = entry.catchup
-    for name in ("group", "tvg_id", "tvg_name", "logo", "unsupported"):
+    for name in ("group", "tvg_id", "tvg_name", "logo", "unsupported", "sharing"):
         value = getattr(entry, name)
         if value:
             row[name] = value
@@ -90,6 +91,8 @@ class ProviderRunner(Service):
     Keeps one provider's entries.
 
     :ivar entries: the last good ones.
+    :ivar provider: what it asks.
+    :ivar proxy: through which its sources are to be had, None for straight.
     :param changed: called when ``entries`` has become another list.
     :param refreshed: called after each refresh with its result, for the metrics.
     """
@@ -107,10 +110,11 @@ class ProviderRunner(Service):
         changed: Callable[[], None],
         refreshed: Callable[[str, ProviderState], None],
         random: Random,
+        proxy: Proxy | None = None,
     ) -> None:
         self.status = status
         self.entries: Sequence[Entry] = ()
-        self._provider = provider
+        self.provider = provider
         self._file = file
         self._clock = clock
         self._wall = wall
@@ -118,6 +122,7 @@ class ProviderRunner(Service):
         self._changed = changed
         self._refreshed = refreshed
         self._random = random
+        self.proxy = proxy
         self._timer: IDelayedCall | None = None
         self._work: Deferred[Any] | None = None
 
@@ -143,9 +148,13 @@ class ProviderRunner(Service):
                 self._timer.cancel()
             self._begin(self._refresh())
 
-    def resolve(self, entry: Entry) -> Awaitable[Sequence[Source]]:
-        """See `IProvider.resolve`."""
-        return self._provider.resolve(entry)
+    async def resolve(self, entry: Entry) -> Sequence[Source]:
+        """See `IProvider.resolve`; what an origin refuses is resolved anew by a provider that `IRenews`."""
+        sources = await self.provider.resolve(entry)
+        provider = self.provider
+        if not IRenews.providedBy(provider):
+            return sources
+        return [evolve(source, renew=lambda: provider.forget(entry)) for source in sources]
 
     def _begin(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         running: Deferred[Any] = Deferred.fromCoroutine(work)
@@ -194,7 +203,7 @@ class ProviderRunner(Service):
     async def _refresh(self) -> None:
         status = self.status
         try:
-            listing = await self._provider.fetch()
+            listing = await self.provider.fetch()
             if listing is not None and not listing.entries:
                 raise ProviderError(ProviderState.NOT_UNDERSTOOD, "it lists nothing at all")
         except ProviderError as error:

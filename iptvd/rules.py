@@ -11,17 +11,21 @@ from attrs import field as attribute
 from attrs import frozen
 
 from iptvd.errors import ConfigError
-from iptvd.model import ChannelKind, Entry
+from iptvd.model import SHARING_MODES, ChannelKind, Entry
 
 #: How many rules there can be, and how long a pattern or a replacement.
 MOST = 1000
 LONGEST = 1000
 HIGHEST_NUMBER = 999_999
+#: Minutes that a channel can be later or earlier than its guide.
+MOST_SHIFT = 1440
 
 #: What a rule can look at, and what it can write, as positions in the list of values that an entry becomes.
 _READ = {"name": 0, "group": 1, "tvg_id": 2, "key": 3}
-_WRITTEN = {"name": 0, "group": 1, "tvg_id": 2, "logo": 4}
+_WRITTEN = {"name": 0, "group": 1, "tvg_id": 2, "logo": 4, "guide": 5}
 _NAME, _LOGO = 0, 4
+#: What else a rule can do.
+_ACTIONS = ("hide", "keep", "number", "sharing", "guide_shift")
 
 
 @frozen
@@ -38,6 +42,9 @@ class Rule:
     :ivar hide: leave it out.
     :ivar keep: leave out all others: where keep rules look at an entry, at least one has to match.
     :ivar number: the channel number it gets.
+    :ivar sharing: ``auto``, ``shared`` or ``isolated``: whether the viewers of the live channel share one connection.
+    :ivar guide: the id of its channel in the guide, ``-`` for none.
+    :ivar guide_shift: minutes that it is later than the guide says.
     """
 
     match: str
@@ -51,17 +58,28 @@ class Rule:
     tvg_id: str | None = None
     logo: str | None = None
     number: int | None = None
+    sharing: str | None = None
+    guide: str | None = None
+    guide_shift: int | None = None
 
 
 @frozen
 class Edited:
-    """What viewers are shown of an entry, after the rules."""
+    """
+    What viewers are shown of an entry, after the rules.
+
+    :ivar sharing: as in `iptvd.model.Entry`.
+    :ivar guide: as in `Rule`, as is ``guide_shift``.
+    """
 
     name: str
     group: str
     tvg_id: str
     logo: str = attribute(repr=False)
     number: int | None
+    sharing: str = ""
+    guide: str = ""
+    guide_shift: int = 0
 
 
 @frozen
@@ -74,6 +92,8 @@ class _Step:
     keep: bool
     writes: tuple[tuple[int, str, bool], ...]
     number: int | None
+    sharing: str | None
+    guide_shift: int | None
 
 
 class Rules:
@@ -91,10 +111,10 @@ class Rules:
         """How an entry of that provider is to be shown, or None when it is hidden."""
         at = (provider_name, entry.kind)
         steps, kept = self._chains.get(at) or self._chain(at)
-        number = entry.number
+        number, sharing, guide_shift = entry.number, entry.sharing, 0
         if not steps:
-            return Edited(entry.name, entry.group, entry.tvg_id, entry.logo, number)
-        values = [entry.name, entry.group, entry.tvg_id, entry.key, entry.logo]
+            return Edited(entry.name, entry.group, entry.tvg_id, entry.logo, number, sharing)
+        values = [entry.name, entry.group, entry.tvg_id, entry.key, entry.logo, ""]
         for step in steps:
             found = step.search(values[step.at])
             if found is None:
@@ -106,9 +126,13 @@ class Rules:
                 values[position] = _written(position, text if literal else found.expand(text), values[position])
             if step.number is not None:
                 number = step.number
+            if step.sharing is not None:
+                sharing = step.sharing
+            if step.guide_shift is not None:
+                guide_shift = step.guide_shift
         if not kept:
             return None
-        return Edited(values[0], values[1], values[2], values[4], number)
+        return Edited(values[0], values[1], values[2], values[4], number, sharing, values[5], guide_shift)
 
     def _chain(self, at: tuple[str, ChannelKind]) -> tuple[tuple[_Step, ...], bool]:
         """The steps that look at entries of this provider and kind, and whether an entry stays without a keep rule."""
@@ -146,7 +170,16 @@ def _prepared(number: int, rule: Rule) -> _Step:
         except (re.error, IndexError) as error:
             raise ConfigError(f"Rule {number}: {name} refers to what match does not have: {error}.") from None
         writes.append((position, text, "\\" not in text))
-    return _Step(_READ[rule.field], pattern.search, rule.hide, rule.keep, tuple(writes), rule.number)
+    return _Step(
+        _READ[rule.field],
+        pattern.search,
+        rule.hide,
+        rule.keep,
+        tuple(writes),
+        rule.number,
+        rule.sharing,
+        rule.guide_shift,
+    )
 
 
 def _text(value: object) -> str:
@@ -180,12 +213,26 @@ def _number(value: object) -> int:
     return value
 
 
+def _sharing(value: object) -> str:
+    if not isinstance(value, str) or value not in SHARING_MODES:
+        raise ValueError(f"must be one of {', '.join(SHARING_MODES)}")
+    return value
+
+
+def _minutes(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not -MOST_SHIFT <= value <= MOST_SHIFT:
+        raise ValueError(f"must be a number of minutes from -{MOST_SHIFT} to {MOST_SHIFT}")
+    return value
+
+
 _READERS: Mapping[str, Callable[[object], object]] = {
     "field": _field,
     "kind": _kind,
     "hide": _flag,
     "keep": _flag,
     "number": _number,
+    "sharing": _sharing,
+    "guide_shift": _minutes,
 }
 
 
@@ -207,8 +254,8 @@ def _read_rule(table: object, where: str) -> Rule:
         raise ConfigError(f"{where} needs match, a regular expression.")
     if values.get("hide") and values.get("keep"):
         raise ConfigError(f"{where} can hide or keep, not both.")
-    if not any(values.get(key) not in (None, False) for key in ("hide", "keep", "number", *_WRITTEN)):
-        raise ConfigError(f"{where} does nothing: give it hide, keep, name, group, tvg_id, logo or number.")
+    if not any(values.get(key) not in (None, False) for key in (*_ACTIONS, *_WRITTEN)):
+        raise ConfigError(f"{where} does nothing: give it {', '.join((*_ACTIONS, *_WRITTEN))}.")
     return Rule(**values)  # type: ignore[arg-type]
 
 

@@ -15,13 +15,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel
-from twisted.web.client import HTTPConnectionPool
 
 from iptvd.children import Children
+from iptvd.delivery.probing import Pace, Probing
+from iptvd.epg.guides import GuideSource, Terms, sources_of
+from iptvd.epg.service import EpgService
+from iptvd.epg.short import ShortGuides
 from iptvd.errors import ConfigError, IptvdError
+from iptvd.events import EventService
 from iptvd.fetch import Fetcher
 from iptvd.garbage import GarbageService
-from iptvd.interfaces import IProvider, ProviderContext
+from iptvd.interfaces import IGuided, IProvider, ProviderContext
 from iptvd.lineup_service import LineupService
 from iptvd.listening import ListenService, default_endpoints
 from iptvd.log import Log
@@ -30,6 +34,9 @@ from iptvd.metrics import Metrics
 from iptvd.model import ProviderState
 from iptvd.notify import Notifier, WatchdogService
 from iptvd.playing import Playing
+from iptvd.protocols.socks5 import Proxy
+from iptvd.proxies import Fetchers
+from iptvd.quiet import QuietService, give_back_memory
 from iptvd.refresh import ProviderRunner, ProviderStatus
 from iptvd.rules import Rules
 from iptvd.settings import Config, Loaded, ProviderSpec
@@ -39,7 +46,7 @@ from iptvd.tokens import load_key
 from iptvd.trust import Trust
 from iptvd.web.logo import LogoCache
 from iptvd.web.site import IptvdSite
-from iptvd.web.tree import build_tree
+from iptvd.web.tree import WhatIsOn, build_tree
 
 T = TypeVar("T")
 
@@ -85,7 +92,7 @@ class Daemon(MultiService):
         super().__init__()
         self._loaded = loaded
         self._around = around
-        self._runner_specs: dict[str, tuple[ProviderSpec, float]] = {}
+        self._runner_specs: dict[str, _RunnerTerms] = {}
         self._stopping = False
         config, reactor = loaded.config, around.reactor
         #: That of the start, whatever the settings say later.
@@ -95,8 +102,7 @@ class Daemon(MultiService):
         self._offload = threads_of(reactor)
         self._sliced = Slicer(reactor)
         self._children = Children(reactor, reactor)
-        self._pool = HTTPConnectionPool(reactor)
-        self.fetcher = Fetcher.over_network(reactor, config.user_agent, config.connect_timeout, self._pool)
+        self.fetchers = Fetchers(reactor, config.user_agent, config.connect_timeout)
         self.lineup = LineupService(self._rows("identities.rows", "identities 1"), self._sliced, self._published)
         self.metrics = Metrics(lambda: self.lineup.statuses)
         self.lag = LoopLag(reactor, observe=self.metrics.loop_lag)
@@ -112,10 +118,41 @@ class Daemon(MultiService):
             key,
         )
         self.hub = self.playing.hub
+        self.probing = Probing(
+            self.playing.reach,
+            self._rows("channels.rows", "channels 1"),
+            self.playing.opener,
+            self.playing.slots,
+            lambda: self.lineup.lineup.channels,
+            self.lineup.sources,
+            lambda: self.hub.sessions.values(),
+            reactor,
+            around.random,
+        )
         self.logos = LogoCache(
-            self._state_dir / "logos", self.fetcher, self._offload, around.wall, config.logo_cache_mb << 20
+            self._state_dir / "logos", self._fetcher_for, self._offload, around.wall, config.logo_cache_mb << 20
         )
         self._trust = _trust(config)
+        self.events = EventService(
+            lambda name: self._rows(f"providers/{name}/events.rows", "events 1"),
+            reactor,
+            around.wall,
+            lambda: self.epg.relink(),
+            around.random,
+        )
+        make_folder(self._state_dir / "epg")
+        self.epg = EpgService(
+            self._state_dir / "epg",
+            lambda name, kind: self._rows(f"epg/{name}", kind),
+            self._guide_fetcher,
+            self._children.run,
+            self._offload,
+            reactor,
+            around.wall,
+            around.random,
+            lambda: self.lineup.lineup,
+            self.events.all,
+        )
         tree = build_tree(
             self.playing.faces,
             self.lineup,
@@ -125,12 +162,24 @@ class Daemon(MultiService):
             around.wall,
             lambda: self.notices,
             self._sliced,
+            WhatIsOn(
+                self.epg.database,
+                self.epg.reader,
+                lambda: self.epg.statuses,
+                lambda: self.events.statuses,
+                self._children.pipe,
+                lambda: self._loaded.config.epg_days,
+                self.playing.reach,
+                ShortGuides(self._providers, around.wall),
+            ),
         )
         self.site = IptvdSite(tree, lambda: self._trust, reactor)
         alternatives: Sequence[Sequence[str]] = [[each] for each in config.listen]
         self.listening = ListenService(reactor, alternatives or default_endpoints(config.host, config.port), self.site)
         watchdog = WatchdogService(around.notifier, reactor, lambda: True)
-        for service in (GarbageService(reactor, lambda: not self.hub.sessions), self.lineup, self.lag, watchdog):
+        garbage = GarbageService(reactor, self._idle)
+        quiet = QuietService(reactor, self._idle, (self.playing.shrink, give_back_memory))
+        for service in (garbage, quiet, self.lineup, self.events, self.epg, self.probing, self.lag, watchdog):
             service.setServiceParent(self)
         self._configure(config, self._runners(loaded))
 
@@ -165,7 +214,7 @@ class Daemon(MultiService):
         self._sliced.stop()
         await self._children.stop()
         await self.playing.stop()
-        await self._pool.closeCachedConnections()
+        await self.fetchers.stop()
 
     async def _sent(self, until: float) -> None:
         """Wait until viewers' sockets have taken what is theirs: what a transport holds is lost with it."""
@@ -204,6 +253,8 @@ class Daemon(MultiService):
         self.logos.limit = config.logo_cache_mb << 20
         self._configure(config, runners)
         self.lineup.refresh()
+        self.events.refresh()
+        self.epg.refresh()
         self.log.info("settings reloaded")
         self._around.notifier.ready(self._status())
 
@@ -221,14 +272,24 @@ class Daemon(MultiService):
         Log.least = LogLevel.levelWithName(config.log_level)
         self._runner_specs = {spec.name: _terms(config, spec) for spec in config.providers if spec.name in runners}
         self.lineup.configure(runners, Rules(config.rules), config.merge_by_tvg_id)
+        providers = self._providers()
+        self.events.configure(providers, config.events_interval)
+        self.probing.pace = Pace(config.probe_interval if config.probe else None)
+        guides = {name: each.guides() for name, each in providers.items() if IGuided.providedBy(each)}
+        self.epg.configure(sources_of(config.epg, guides), _guide_terms(config))
+
+    def _providers(self) -> dict[str, Any]:
+        """The providers themselves, by name, in the order of the settings."""
+        return {name: runner.provider for name, runner in self.lineup.runners.items()}
 
     def _runner(self, loaded: Loaded, spec: ProviderSpec) -> ProviderRunner:
         folder = self._state_dir / "providers" / spec.name
         make_folder(folder)
+        proxy = loaded.config.proxy_of(spec.name)
         context = ProviderContext(
             name=spec.name,
             clock=self._around.reactor,
-            fetcher=self.fetcher,
+            fetcher=self.fetchers.through(proxy),
             state_dir=folder,
             ffmpeg=self._around.ffmpeg,
             user_agent=spec.user_agent or loaded.config.user_agent,
@@ -245,9 +306,17 @@ class Daemon(MultiService):
             self.lineup.rebuild,
             self._refreshed,
             self._around.random,
+            proxy,
         )
         runner.setName(f"provider {spec.name}")
         return runner
+
+    def _fetcher_for(self, provider: str = "") -> Fetcher:
+        """What fetches for a provider, without one for the operator, by the way that the settings say now."""
+        return self.fetchers.through(self._loaded.config.proxy_of(provider))
+
+    def _guide_fetcher(self, source: GuideSource) -> Fetcher:
+        return self._fetcher_for(*source.providers[:1])
 
     def _rows(self, path: str, kind: str) -> RowsFile:
         return RowsFile(self._state_dir / path, kind, self._sliced, self._offload)
@@ -259,17 +328,33 @@ class Daemon(MultiService):
         self.metrics.refreshed(provider, state)
 
     def _published(self, lineup: object) -> None:
+        self.epg.relink()
+        self.playing.reach.forget_others(self.lineup.lineup.by_id)
         self.metrics.channels.set(len(self.lineup.lineup.channels))
         self.log.info("the lineup has {channels} channels", channels=len(self.lineup.lineup.channels))
         self._around.notifier.status(self._status())
+
+    def _idle(self) -> bool:
+        """Whether nobody watches."""
+        return not self.hub.sessions
 
     def _status(self) -> str:
         return f"{len(self.lineup.lineup.channels)} channels, {len(self.hub.sessions)} viewers"
 
 
-def _terms(config: Config, spec: ProviderSpec) -> tuple[ProviderSpec, float]:
+_RunnerTerms = tuple[ProviderSpec, float, Proxy | None]
+
+
+def _terms(config: Config, spec: ProviderSpec) -> _RunnerTerms:
     """What a runner is made from: another one is needed when this changes."""
-    return spec, spec.refresh_interval or config.refresh_interval
+    return spec, spec.refresh_interval or config.refresh_interval, config.proxy_of(spec.name)
+
+
+def _guide_terms(config: Config) -> Terms:
+    """How guides are taken in."""
+    arguments = ("--max-mb", str(config.epg_max_mb), "--days", str(config.epg_days))
+    more = ("--past-days", str(config.epg_past_days), "--timezone", config.epg_timezone)
+    return Terms(config.epg_interval, (*arguments, *more), config.epg_max_mb << 20)
 
 
 def _made(loaded: Loaded, spec: ProviderSpec, context: ProviderContext) -> IProvider:

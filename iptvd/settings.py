@@ -15,22 +15,27 @@ from attrs import field, frozen
 from iptvd import __version__
 from iptvd.discovery import Found
 from iptvd.errors import ConfigError
+from iptvd.protocols.socks5 import Proxy
 from iptvd.rules import Rule
 from iptvd.values import (
     ADDRESS,
     ENDPOINTS,
     FOLDER,
     FOLDERS,
+    GUIDES,
     HEADER_VALUE,
     HOST_NAMES,
     HTTP_URL,
     LOG_LEVEL,
     NETWORKS,
     SHARING,
+    SOCKS5,
     TEXT,
+    TIME_ZONE,
     YES_NO,
     Form,
     Network,
+    NoProxy,
     seconds,
     whole,
 )
@@ -74,14 +79,18 @@ def default_state_dir(environ: Mapping[str, str]) -> tuple[Path, str]:
 _STATE_DIR = attrs.Factory(lambda: default_state_dir(os.environ)[0])
 
 
-def _setting(form: Form[Any], default: object, meaning: str, *, option: str = "", shown: str = "") -> Any:
+def _setting(
+    form: Form[Any], default: object, meaning: str, *, option: str = "", shown: str = "", secret: bool = False
+) -> Any:
     """
     A field of `Config`.
 
     :param option: the option of the command line that sets it, if there is one.
     :param shown: the default in words, where the value itself would not say it.
+    :param secret: whether it may hold a password: it is never printed as it is.
     """
-    return field(default=default, metadata={"help": meaning, "form": form, "option": option, "shown": shown})
+    facts = {"help": meaning, "form": form, "option": option, "shown": shown, "secret": secret}
+    return field(default=default, repr=not secret, metadata=facts)
 
 
 @frozen
@@ -94,6 +103,7 @@ class ProviderSpec:
     :ivar user_agent: None for what all have.
     :ivar max_connections: connections at once, 0 for no limit, None for what the provider itself says.
     :ivar sharing: None for what all have.
+    :ivar socks5: None for what all have.
     :ivar enabled: whether it is started; its channels are gone from the lineup when it is not.
     """
 
@@ -105,6 +115,7 @@ class ProviderSpec:
     enabled: bool = True
     max_connections: int | None = None
     sharing: str | None = None
+    socks5: Proxy | NoProxy | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -162,6 +173,14 @@ class Config:
     )
     ffmpeg: str = _setting(TEXT, "", "The path of the ffmpeg program.", shown="looked for")
     user_agent: str = _setting(HEADER_VALUE, f"iptvd/{__version__}", "The User-Agent that origins are asked with.")
+    socks5: Proxy | NoProxy = _setting(  # noqa: RUF009 (it makes a field)
+        SOCKS5,
+        NoProxy.NONE,
+        "The SOCKS5 proxy that everything for providers goes through: lists, guides, logos, streams and whatever "
+        "belongs to them. It is told the names of hosts; nothing is looked up here. Channels that only ffmpeg or "
+        "another program can fetch are refused, and players are not given origins' own URLs.",
+        secret=True,
+    )
     proxy_content: bool = _setting(
         YES_NO,
         True,
@@ -197,7 +216,14 @@ class Config:
     sharing: str = _setting(
         SHARING,
         "auto",
-        "Whether viewers of a live channel share one connection to its origin. auto: where the stream can be shared.",
+        "Whether viewers of a live channel share one connection to its origin. auto: where the stream can be shared. "
+        "A provider can say otherwise, and over that a channel of your own or a rule for some channels.",
+    )
+    refusal_clips: bool = _setting(
+        YES_NO,
+        False,
+        "Whether a player of raw TS that cannot be served is shown a clip of some seconds that says why, "
+        "made by ffmpeg, instead of an error.",
     )
     ring_seconds: float = _setting(
         seconds(4, 120), 12.0, "How much of a shared channel is kept for viewers that are behind."
@@ -226,9 +252,40 @@ class Config:
         False,
         "Whether entries of several providers with one tvg-id become one channel with many sources.",
     )
+    epg: tuple[str, ...] = _setting(
+        GUIDES,
+        (),
+        "Guides in XMLTV, plain or in gzip or xz: URLs or paths of files, the one to be preferred first. "
+        "What providers have themselves comes after them.",
+        shown="none",
+        secret=True,
+    )
+    epg_interval: float = _setting(seconds(60), 14400.0, "How often the guides are looked at for what is new.")
+    epg_days: int = _setting(whole(1, 60), 14, "How many days ahead of a guide are taken in, and told to players.")
+    epg_past_days: int = _setting(whole(0, 60), 7, "How many days of a guide are kept that are over.")
+    epg_max_mb: int = _setting(
+        whole(1, 65536), 2048, "How large a guide may be, unpacked, in MiB: one that is larger is refused."
+    )
+    epg_timezone: str = _setting(TIME_ZONE, "UTC", "The time zone of guides whose times name none.")
+    events_interval: float = _setting(
+        seconds(60), 900.0, "How often the providers are asked what events they announce."
+    )
+    probe: bool = _setting(
+        YES_NO,
+        False,
+        "Whether channels that nobody watches are tried now and then, to know which can be had. One at a time, only "
+        "their first bytes, and never with a provider that allows a single connection.",
+    )
+    probe_interval: float = _setting(seconds(600), 21600.0, "The time in which every channel is tried once.")
     logo_cache_mb: int = _setting(whole(0, 65536), 64, "How much disk the logos may take, in MiB.")
     rules: tuple[Rule, ...] = field(default=(), metadata={"help": "The rules of the lineup, in their order."})
     providers: tuple[ProviderSpec, ...] = field(default=(), metadata={"help": "Where channels come from."})
+
+    def proxy_of(self, provider: str = "") -> Proxy | None:
+        """What goes between us and the origins of a provider; without one, and those of the operator's own guides."""
+        own = (each.socks5 for each in self.providers if each.name == provider and each.socks5 is not None)
+        chosen = next(own, self.socks5)
+        return chosen if isinstance(chosen, Proxy) else None
 
 
 @frozen
@@ -240,6 +297,7 @@ class Setting:
     :ivar option: its option, or empty.
     :ivar default: its default, for ``state_dir`` a factory.
     :ivar default_text: its default in Markdown.
+    :ivar secret: whether it may hold a password.
     """
 
     name: str
@@ -249,6 +307,7 @@ class Setting:
     option: str
     default: Any
     default_text: str
+    secret: bool = False
 
 
 def shown(value: object) -> str:
@@ -276,6 +335,7 @@ def _plain(attribute: attrs.Attribute[Any]) -> Setting:
         facts["option"],
         attribute.default,
         facts["shown"] or f"`{shown(attribute.default)}`",
+        facts["secret"],
     )
 
 

@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 #: Rows of JSON in one step of sliced work.
 _ROWS_A_STEP = 200
+#: Bytes of the first line at most, and of one read.
+_LONGEST_HEAD = 4096
+_BLOCK = 256 * 1024
 
 
 class Offload(Protocol):
@@ -88,6 +91,37 @@ def _unwritable(path: Path, error: OSError) -> StoreError:
     )
 
 
+def read_rows(path: Path, kind: str) -> Iterator[object]:
+    """
+    The rows of such a file, one after another, each as it is asked for; for processes of their own, as it blocks.
+
+    :param kind: what the rows are.
+    :raises StoreError: before the first row, when there is no such file or it is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.readline(_LONGEST_HEAD)
+            digest = sha256()
+            while block := file.read(_BLOCK):
+                digest.update(block)
+            if not _is_head_of(head, kind, digest.hexdigest()):
+                raise StoreError(f"{path} is damaged")
+            file.seek(len(head))
+            yield from map(json.loads, file)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {type(error).__name__}") from error
+
+
+def _is_head_of(line: bytes, kind: str, digest: str) -> bool:
+    try:
+        head = json.loads(line)
+        return bool(head["kind"] == kind and head["sha256"] == digest)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 class RowsFile:
     """
     One such file.
@@ -153,12 +187,7 @@ class RowsFile:
             except OSError as error:
                 raise StoreError(f"{self.path} cannot be read: {error.strerror}") from error
             start = data.find(b"\n") + 1
-            try:
-                head = json.loads(data[:start])
-                whole = head["kind"] == self._kind and head["sha256"] == sha256(memoryview(data)[start:]).hexdigest()
-            except (ValueError, KeyError, TypeError):
-                whole = False
-            if not whole:
+            if not _is_head_of(data[:start], self._kind, sha256(memoryview(data)[start:]).hexdigest()):
                 raise StoreError(f"{self.path} is damaged")
             return data, start
 

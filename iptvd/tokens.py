@@ -31,6 +31,9 @@ from iptvd.protocols.m3u8 import Role
 #: Bytes of a URL that can be sealed, and characters of a token that is looked at: the longest URL gives less.
 MAX_URL = 8 * 1024
 MAX_TOKEN = 12 * 1024
+#: Tokens that were opened last, which are not decrypted again, and the characters of one that is worth it.
+RECENT = 4096
+_SHORT = 1024
 #: Bytes of the key: AES-SIV with two keys of 256 bits.
 KEY_SIZE = 64
 
@@ -81,6 +84,8 @@ class TokenBox:
         self._clock = clock
         self._lifetime = lifetime
         self._step = step
+        # Those opened last, the latest at the end, each with its end in seconds since the epoch.
+        self._recent: dict[str, tuple[Grant, int]] = {}
 
     def seal(self, grant: Grant) -> str:
         """
@@ -107,6 +112,17 @@ class TokenBox:
         :param in_use: whether a session goes on; its tokens do not expire meanwhile.
         :raises TokenError: when it is not ours or not whole, of another version, or expired.
         """
+        found = self._recent.pop(token, None) or self._opened(token)
+        grant, end = found
+        if self._clock() >= end and not in_use(grant.session):
+            raise TokenError("This address has expired: open the channel again.")
+        if len(token) <= _SHORT:
+            self._recent[token] = found
+            if len(self._recent) > RECENT:
+                del self._recent[next(iter(self._recent))]
+        return grant
+
+    def _opened(self, token: str) -> tuple[Grant, int]:
         raw = _decoded(token)
         if raw[:1] != _VERSION:
             raise TokenError("This address is of another version of this server: open the channel again.")
@@ -116,9 +132,7 @@ class TokenBox:
             raise TokenError(_NOT_OURS) from None
         code, length, channel, source, end = _HEADER.unpack_from(plain)
         rest = plain[_HEADER.size :].decode("ascii")
-        if self._clock() >= end and not in_use(rest[:length]):
-            raise TokenError("This address has expired: open the channel again.")
-        return Grant(rest[length:], _ROLES[code], channel, rest[:length], source)
+        return Grant(rest[length:], _ROLES[code], channel, rest[:length], source), end
 
 
 _NOT_OURS = "This address is not one that this server gave out, or not all of it: open the channel again."

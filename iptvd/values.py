@@ -11,8 +11,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Generic, Literal, TypeVar, Union, get_args, get_origin
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from attrs import frozen
+
+from iptvd.protocols.socks5 import Proxy, read_proxy
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -39,6 +42,12 @@ _LEVELS = {name: name for name in ("debug", "info", "warn", "error", "critical")
     "warning": "warn",
     "fatal": "critical",
 }
+
+
+class NoProxy(Enum):
+    """Said in the place of a proxy: there is to be none."""
+
+    NONE = "none"
 
 
 @frozen
@@ -98,6 +107,23 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _guide(text: str) -> str:
+    text = _clean(text.strip())
+    if "://" not in text:
+        return str(_path(text))
+    if urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname or " " in text:
+        raise _wrong()
+    return text
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, KeyError):
+        raise _wrong() from None
+    return text
+
+
 def _endpoint(text: str) -> str:
     _clean(text)
     if not _ENDPOINT.fullmatch(text):
@@ -152,6 +178,14 @@ def _sharing(text: str) -> str:
     if word not in ("auto", "shared", "isolated"):
         raise _wrong()
     return word
+
+
+def _socks5(text: str) -> Proxy | NoProxy:
+    text = _clean(text.strip())
+    if text.lower() in ("none", "direct"):
+        return NoProxy.NONE
+    scheme, separator, place = text.partition("://")
+    return read_proxy(place if separator and scheme.lower() in ("socks5", "socks5h") else text)
 
 
 def _flag(text: str) -> bool:
@@ -241,6 +275,7 @@ TEXT = _of_text("a text without control characters", _clean)
 YES_NO = Form("true or false", _flag, _flag_from_toml)
 LOG_LEVEL = _of_text("one of debug, info, warn, error, critical", _level)
 SHARING = _of_text("one of auto, shared, isolated", _sharing)
+SOCKS5 = _of_text("host:port or user:password@host:port of a SOCKS5 proxy, or none", _socks5)
 ADDRESS = _of_text("an IP address to listen on, or localhost", _address)
 HTTP_URL = _of_text("a URL such as https://tv.example.com/prefix, without user, password and query", _http_url)
 HEADER_VALUE = _of_text("a text of at most 512 printable ASCII characters", _header_value)
@@ -250,6 +285,8 @@ HOST_NAMES = many(_host_name, "host names such as tv.example.com, without scheme
 NETWORKS: Form[tuple[Network, ...]] = many(ipaddress.ip_network, "networks such as 192.168.0.0/24, or IP addresses")
 # Kept as they come: the folder that a relative one means would depend on where the daemon was started.
 FOLDERS = many(_path, "full paths of folders")
+GUIDES = many(_guide, "http or https URLs, or full paths of files")
+TIME_ZONE = _of_text("a time zone such as Europe/London or UTC", _time_zone)
 
 
 def _of_enum(kind: type[Enum]) -> Form[object]:

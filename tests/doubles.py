@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from iptvd.delivery.reach import Reach
+from iptvd.epg.reading import GuideReader
 from iptvd.errors import ProviderError
 from iptvd.interfaces import IFetcher
-from iptvd.model import Fetched, Headers, ProviderState
+from iptvd.model import Channel, Fetched, Headers, Programme, ProviderState
+from iptvd.web.tree import WhatIsOn
 
 T = TypeVar("T")
 
@@ -79,3 +83,17 @@ class Web:
         if body is None:
             raise ProviderError(ProviderState.UNREACHABLE, "it does not answer")
         return succeed(Fetched(200, url, {}, body))
+
+
+def nothing_on() -> WhatIsOn:
+    """No guide, no events."""
+
+    async def nothing(channel: Channel) -> list[Programme]:
+        return []
+
+    def pipe(argv: Sequence[str], sink: IConsumer) -> Deferred[tuple[int, bytes]]:
+        return succeed((127, b""))
+
+    nowhere = Path("/nowhere/guide.db")
+    reader = GuideReader(nowhere, offload)
+    return WhatIsOn(nowhere, reader, list, list, pipe, lambda: 14, Reach(lambda: 0.0), nothing)

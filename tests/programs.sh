@@ -2,7 +2,8 @@
 # Programs that the tests judge by and that have no wheel: installed as root on Debian, named where they are missing.
 set -eu
 packages=""
-for pair in mpv:mpv tsreport:tstools systemd-analyze:systemd systemd-socket-activate:systemd; do
+for pair in mpv:mpv tsreport:tstools chromium:chromium npm:npm microsocks:microsocks tv_validate_file:xmltv-util \
+  systemd-analyze:systemd systemd-socket-activate:systemd; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || packages="$packages ${pair##*:}"
 done
 [ -n "$packages" ] || exit 0

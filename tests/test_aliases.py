@@ -8,7 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.aliases import ALIASES, read_aliases
 from iptvd.config import load
+from iptvd.discovery import Found
 from iptvd.errors import ConfigError
+from iptvd.protocols.socks5 import Proxy
+from iptvd.providers.daddylive import daddylive
 from iptvd.settings import SETTINGS, Loaded
 from tests.makers import Maker, finder
 
@@ -37,6 +40,7 @@ class AliasTests(SynchronousTestCase):
             ({"BACKEND_URI": "http://b.test", "BACKEND_HOST_URI": "http://c.test"}, "public_url", "http://b.test"),
             ({"BACKEND_URI": "http://b.test", "API_URL": "http://a.test"}, "public_url", "http://a.test"),
             ({"BACKEND_HOST_URI": "http://c.test"}, "public_url", "http://c.test"),
+            ({"SOCKS5": "bob:s3cret@10.0.0.9:1080"}, "socks5", Proxy("10.0.0.9", 1080, "bob", "s3cret")),
             ({"PROXY_CONTENT": "FALSE"}, "proxy_content", False),
             ({"PROXY_CONTENT": "TRUE"}, "proxy_content", True),
             ({"MAX_CONCURRENT_STREAMS": "5"}, "max_streams", 5),
@@ -74,27 +78,31 @@ class AliasTests(SynchronousTestCase):
 
     def test_protection(self) -> None:
         """What would protect and cannot is refused, without repeating it."""
-        for name in ("SOCKS5", "API_TOKEN"):
+        for name, words in (
+            ("SOCKS5", "socks5 (environment SOCKS5) must be host:port or user:password@host:port"),
+            ("API_TOKEN", "API_TOKEN is set, but this version asks nobody for a token: unset it"),
+        ):
             with self.assertRaises(ConfigError) as caught:
                 loaded({name: "bob:canary@127.0.0.1"})
-            self.assertIn(f"{name} is set", caught.exception.sentence)
-            self.assertIn("unset it", caught.exception.sentence)
+            self.assertIn(words, caught.exception.sentence)
             self.assertNotIn("canary", caught.exception.sentence)
 
     def test_provider_default(self) -> None:
         """A name that is about a provider is the default of that provider's setting."""
-        environ = {"HOME": "/h", "DADDYLIVE_URI": "http://site.test"}
+        environ = {"HOME": "/h", "DADDYLIVE_URI": "http://site.test, http://mirror.test"}
 
-        def url(provider: str, **more: str) -> object:
-            find = finder(Maker("daddylive"), Maker("demo"))
-            got = load({"provider": (provider,)}, environ | more, default_file=Path("/nonexistent"), find=find)
+        def base(provider: str, **more: str) -> object:
+            found = Found({"daddylive": daddylive, "demo": Maker("demo")}, {})
+            got = load(
+                {"provider": (provider,)}, environ | more, default_file=Path("/nonexistent"), find=lambda _: found
+            )
             self.assertEqual(got.notices, ())
-            return getattr(got.config.providers[0].settings, "url", None)
+            return getattr(got.config.providers[0].settings, "base_url", None)
 
-        self.assertEqual(url("daddylive"), "http://site.test")
-        self.assertEqual(url("daddylive:http://arg.test"), "http://arg.test")
-        self.assertEqual(url("daddylive", IPTVD_PROVIDER_DADDYLIVE_URL="http://env.test"), "http://env.test")
-        self.assertEqual(url("demo"), "")
+        self.assertEqual(base("daddylive"), ("http://site.test", "http://mirror.test"))
+        self.assertEqual(base("daddylive:http://arg.test"), ("http://arg.test",))
+        self.assertEqual(base("daddylive", IPTVD_PROVIDER_DADDYLIVE_BASE_URL="http://env.test"), ("http://env.test",))
+        self.assertEqual(base("demo"), None)
 
     def test_wrong_value(self) -> None:
         """A wrong value is an error that names the foreign name it stands under."""

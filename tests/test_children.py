@@ -36,7 +36,18 @@ class FakeProcess:
         self.pid: int | None = PID
         self.signals: list[str] = []
         self.closed = False
+        self.paused = False
+        self.shut: list[int] = []
         protocol.makeConnection(self)
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+    def closeChildFD(self, number: int) -> None:
+        self.shut.append(number)
 
     def signalProcess(self, name: str) -> None:
         if self.pid is None:
@@ -63,6 +74,8 @@ class FakeReactor:
     def __init__(self) -> None:
         self.spawned: list[FakeProcess] = []
         self.error: OSError | None = None
+        #: How many of its standard streams other than the third are ours.
+        self.heard = 0
 
     def spawnProcess(
         self,
@@ -75,7 +88,9 @@ class FakeReactor:
         if self.error is not None:
             raise self.error
         null = os.stat(os.devnull)  # noqa: PTH116 - compared with what fstat says
-        assert all(os.path.samestat(os.fstat(cast("int", childFDs[number])), null) for number in (0, 1))
+        discarded = [childFDs[number] for number in (0, 1) if childFDs[number] != "r"]
+        assert len(discarded) == 2 - self.heard
+        assert all(os.path.samestat(os.fstat(cast("int", each)), null) for each in discarded)
         assert childFDs[2] == "r"
         self.spawned.append(FakeProcess(protocol, program, argv, env))
 

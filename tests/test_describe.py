@@ -13,6 +13,7 @@ from tests.makers import finder
 
 _TOML = """
 port = 3000
+socks5 = "canary8:canary9@proxy.test:1080"
 [[provider]]
 kind = "panel"
 name = "home"
@@ -24,6 +25,7 @@ tags = ["plain", "https://lists.test/canary7/list.m3u", "http://x.test"]
 kind = "demo"
 enabled = false
 user_agent = "a/1"
+socks5 = "[::1]:1081"
 [[rule]]
 match = "a"
 hide = true
@@ -70,6 +72,9 @@ class DescribeTests(SynchronousTestCase):
         self.assertIn("plain https://lists.test/******** http://x.test", text)
         lines = [" ".join(line.split()) for line in text.splitlines()]
         self.assertIn("password ******** [file FILE]", lines)
+        self.assertIn("socks5 ********@proxy.test:1080 [file FILE]", lines)
+        self.assertIn("socks5 as all have [default]", lines)
+        self.assertIn("socks5 [::1]:1081 [file FILE]", lines)
         self.assertIn("headers ******** [file FILE]", lines)
         self.assertIn("password (none) [default]", lines)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from treq.testing import RequestTraversalAgent
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.task import Clock
@@ -21,11 +22,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from iptvd.errors import ProviderError
+from iptvd.errors import ProviderError, StoreError
 from iptvd.fetch import MAX_REDIRECTS, Fetcher
 from iptvd.model import Fetched, Headers, ProviderState
+from iptvd.service import threads_of
 from tests.daemon.client import wait_for
 from tests.daemon.harness import free_port
+from tests.doubles import folder_for, offload
 from tests.simulators.running import OriginProcess
 
 
@@ -51,6 +54,12 @@ class Page(Resource):
                 return NOT_DONE_YET
             case b"/missing":
                 request.setResponseCode(404)
+            case b"/guide" if request.getHeader("If-None-Match") == "v1":
+                request.setResponseCode(304)
+                return b""
+            case b"/guide":
+                request.setHeader("ETag", "v1")
+                return b"<tv>" * 100_000
         request.setHeader("X-Name", "one")
         return b"<" + request.path + b">"
 
@@ -119,6 +128,17 @@ class FetcherTests(SynchronousTestCase):
         self.assertEqual(len(self.page.asked), MAX_REDIRECTS + 1)
         self.fails(self.get("http://panel.test/file"), ProviderState.UNREACHABLE, "")
 
+    def test_post(self) -> None:
+        """A page can be asked for with POST; a redirect of it is not followed."""
+        work = Deferred.fromCoroutine(self.fetcher.post("http://panel.test/page", headers=(("Referer", "here"),)))
+        self.agent.flush()
+        self.assertEqual(self.successResultOf(work).body, b"</page>")
+        request = self.page.asked[-1]
+        self.assertEqual((request.method, request.getHeader("Referer")), (b"POST", "here"))
+        work = Deferred.fromCoroutine(self.fetcher.post("http://panel.test/elsewhere"))
+        self.agent.flush()
+        self.fails(work, ProviderState.UNREACHABLE, "redirects what is posted")
+
     def test_too_long(self) -> None:
         """A page that is longer than wanted is given up."""
         self.successResultOf(self.get("http://panel.test/page", limit=7))
@@ -151,6 +171,47 @@ class FetcherTests(SynchronousTestCase):
             work = Deferred.fromCoroutine(fetcher.get("http://panel.test/"))
             self.fails(work, ProviderState.UNREACHABLE, words)
 
+    def save(self, url: str, path: Path, **options: Any) -> Deferred[Fetched]:
+        work = Deferred.fromCoroutine(
+            self.fetcher.save(url, path, offload, **{"limit": 1 << 20, "timeout": 9.0, **options})
+        )
+        self.agent.flush()
+        return work
+
+    def test_into_a_file(self) -> None:
+        """What is long goes into a file; what says that nothing has changed, or is an error, leaves it alone."""
+        path = folder_for(self) / "guide.xml"
+        fetched = self.successResultOf(self.save("http://bob:x@panel.test/guide", path))
+        self.assertEqual((fetched.status, fetched.body, fetched.headers["etag"]), (200, b"", "v1"))
+        self.assertEqual(path.read_bytes(), b"<tv>" * 100_000)
+        self.assertTrue((self.page.asked[-1].getHeader("Authorization") or "").startswith("Basic "))
+        path.write_bytes(b"as it was")
+        again = self.save("http://panel.test/guide", path, headers=(("If-None-Match", "v1"),))
+        self.assertEqual(self.successResultOf(again).status, 304)
+        self.assertEqual(self.successResultOf(self.save("http://panel.test/missing", path)).status, 404)
+        self.assertEqual(path.read_bytes(), b"as it was")
+
+    def test_into_a_file_that_fails(self) -> None:
+        """What is too long, does not come, or cannot be written is an error with a sentence."""
+        path = folder_for(self) / "guide.xml"
+        work = self.save("http://panel.test/guide", path, limit=399_999)
+        self.fails(work, ProviderState.NOT_UNDERSTOOD, "longer than")
+        self.successResultOf(self.save("http://panel.test/guide", path, limit=400_000))
+        work = self.save("http://panel.test/silent", path, timeout=5.0)
+        self.clock.advance(5)
+        self.fails(work, ProviderState.UNREACHABLE, "no whole answer within 5 s")
+        self.fails(self.save("file:///etc/passwd", path), ProviderState.UNCONFIGURED, "not an http or https URL")
+        error = self.failureResultOf(self.save("http://panel.test/guide", path / "x"), StoreError).value
+        self.assertIn("cannot be written", error.sentence)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_file_that_is_given_up(self) -> None:
+        """Whoever does not want the file any more ends the request."""
+        work = self.save("http://panel.test/silent", folder_for(self) / "x")
+        work.cancel()
+        self.failureResultOf(work, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_certificates(self) -> None:
         """There is one way to ask with certificates verified and one without."""
         self.assertEqual(sorted(self.verified), [False, True])
@@ -180,3 +241,30 @@ async def test_over_the_network(origin: OriginProcess, pool: HTTPConnectionPool)
         await fetcher.get(origin.at("/lists/basic.m3u", drip=10), timeout=0.3)
     wait = origin.open_requests
     assert await deferToThread(lambda: wait_for(lambda: wait() == 0))
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_into_a_file_over_the_network(origin: OriginProcess, pool: HTTPConnectionPool, tmp_path: Path) -> None:
+    """Over the network a file comes whole, packed on the way or not, no faster than the disk takes it."""
+    fetcher = Fetcher.over_network(reactor, "iptvd/test", 5.0, pool)
+    offloaded = threads_of(reactor)
+
+    async def save(path: str, limit: int = 1 << 26, timeout: float = 30.0, **knobs: object) -> bytes:  # noqa: ASYNC109
+        file = tmp_path / "file"
+        await fetcher.save(origin.at(path, **knobs), file, offloaded, limit=limit, timeout=timeout)
+        return file.read_bytes()
+
+    plain = await save("/lists/big.m3u", count=30_000)
+    assert len(plain) > 2_000_000
+    assert plain.count(b"#EXTINF") == 30_000
+    assert await save("/lists/big.m3u", count=30_000, gzip=1) == plain
+    assert await save("/lists/big.m3u", count=30_000, framing="chunked") == plain
+    for knobs, words in (({"die_after": 100_000}, "cut short"), ({"reset_after": 100_000}, "cut short")):
+        with pytest.raises(ProviderError, match=words):
+            await save("/lists/big.m3u", **knobs)
+    with pytest.raises(ProviderError, match="longer than"):
+        await save("/lists/endless.m3u", limit=1_000_000)
+    with pytest.raises(ProviderError, match="no whole answer"):
+        await save("/lists/basic.m3u", drip=10, timeout=0.3)
+    wait = origin.open_requests
+    assert await deferToThread(lambda: wait_for(lambda: wait() == 0)) is True

@@ -79,6 +79,17 @@ class AssemblyTests(SynchronousTestCase):
 
 
 class MergeTests(SynchronousTestCase):
+    def test_sharing(self) -> None:
+        """A channel is shared as its entry or a rule says; of several entries the first that says something counts."""
+        own, rules = evolve(ONE, sharing="isolated"), (Rule("Two", sharing="shared"),)
+        found = lineup(("a", [own, TWO, FILM]), rules=rules)
+        self.assertEqual([channel.sharing for channel in found.channels], ["isolated", "shared", ""])
+        self.assertEqual(found.revision, lineup(("a", [ONE, TWO, FILM])).revision)
+        for first, second, expected in (("", "isolated", "isolated"), ("shared", "isolated", "shared")):
+            listings = [(name, [evolve(ONE, sharing=its)]) for name, its in (("a", first), ("b", second))]
+            (merged,) = lineup(*listings, merge=True).channels
+            self.assertEqual((len(merged.entries), merged.sharing), (2, expected))
+
     def test_not_unless_asked(self) -> None:
         """Without the setting two providers' channels stay two."""
         self.assertEqual(len(lineup(("a", [ONE]), ("b", [ONE])).channels), 2)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from random import Random
 
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from iptvd.errors import ProviderError, UpstreamError
+from iptvd.interfaces import IArchive
 from iptvd.lineup import Lineup
 from iptvd.lineup_service import LineupService
 from iptvd.model import Entry, Listing, ProviderState, Source, SourceKind
+from iptvd.protocols.socks5 import Proxy
+from iptvd.recording import recording_of
 from iptvd.refresh import ProviderRunner, ProviderStatus
 from iptvd.rules import Rule, Rules
 from iptvd.store import RowsFile
@@ -129,6 +134,55 @@ class LineupServiceTests(SynchronousTestCase):
         service = self.started(Failing(Listing([ONE])), Scripted(Listing([ONE])), merge=True)
         found = result(service.sources(service.lineup.channels[0]))
         self.assertEqual(found, [("p1", Source(SourceKind.TS, url="http://example.com/"))])
+
+    def test_behind_a_proxy(self) -> None:
+        """What a provider has is to be had through its proxy alone."""
+        proxy, service = Proxy("proxy.test", 1080), self.service()
+        runners = {name: self.runner(service, name, Scripted(Listing([ONE]))) for name in ("home", "away")}
+        runners["home"].proxy = proxy
+        service.configure(runners, Rules(()), False)
+        service.startService()
+        ways = [result(service.sources(channel)) for channel in service.lineup.channels]
+        self.assertEqual([(name, source.proxy) for ((name, source),) in ways], [("home", proxy), ("away", None)])
+
+    def test_what_was_shown(self) -> None:
+        """What a channel has shown comes from the providers that keep it, and from no other."""
+
+        @implementer(IArchive)
+        class Keeping(Scripted):
+            asked: list[tuple[str, float, float]] = []
+
+            async def archive(self, entry: Entry, start: float, duration: float) -> list[Source]:
+                self.asked.append((entry.key, start, duration))
+                return [Source(SourceKind.VOD, url="http://example.com/past")]
+
+        kept = evolve(ONE, catchup=(("catchup", "shift"),))
+        service = self.started(Scripted(Listing([kept])), Keeping(Listing([kept])), merge=True)
+        past = recording_of(service.lineup.channels[0], 100, 60)
+        found = result(service.sources(past))
+        self.assertEqual(found, [("p1", Source(SourceKind.VOD, url="http://example.com/past"))])
+        self.assertEqual(Keeping.asked, [("1", 100, 60)])
+        ((_, source),) = result(service.sources(past.of_kind(SourceKind.HLS, disguised=True)))
+        self.assertIs(source.kind, SourceKind.HLS)
+
+    def test_what_nobody_keeps(self) -> None:
+        """Where no provider keeps it, or none can tell where, that is said."""
+
+        @implementer(IArchive)
+        class Failing(Scripted):
+            async def archive(self, entry: Entry, start: float, duration: float) -> list[Source]:
+                raise ProviderError(ProviderState.AUTH_FAILED, "the account has expired")
+
+        kept = evolve(ONE, catchup=(("catchup", "shift"),))
+        for provider, status, words in (
+            (Scripted(Listing([kept])), 404, "keeps what it has shown"),
+            (Failing(Listing([ONE])), 404, "keeps what it has shown"),
+            (Failing(Listing([kept])), 502, "p0: the account has expired"),
+        ):
+            service = self.started(provider)
+            with self.assertRaisesRegex(UpstreamError, words) as raised:
+                result(service.sources(recording_of(service.lineup.channels[0], 100, 60)))
+            self.assertEqual(raised.exception.status, status)
 
     def test_unsupported(self) -> None:
         """What cannot be played says why."""

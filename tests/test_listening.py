@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
+from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,8 +36,17 @@ class Machine(MemoryReactor):
         return made
 
 
+class OwnMachine(MemoryReactor):
+    """A reactor that listens, but takes nobody."""
+
+    def listenTCP(self, port: int, factory: object, backlog: int = 50, interface: str = "") -> IListeningPort:
+        made = Port(port, IProtocolFactory(factory), backlog, interface, reactor=self)
+        made.startListening()
+        return made
+
+
 class ListeningTests(SynchronousTestCase):
-    def bind(self, machine: Machine, *alternatives: list[str]) -> ListenService:
+    def bind(self, machine: MemoryReactor, *alternatives: list[str]) -> ListenService:
         service = ListenService(machine, alternatives, Factory())
         service.bind()
         return service
@@ -46,6 +57,21 @@ class ListeningTests(SynchronousTestCase):
         error = raised.exception
         assert isinstance(error, ConfigError)
         return error.sentence
+
+    def test_a_crowd(self) -> None:
+        """A crowd that comes at once is let in at once, also where the endpoint was set without a thought of it."""
+        service = self.bind(OwnMachine(), ["tcp:0:interface=127.0.0.1"])
+        port = service.ports[0]
+        assert isinstance(port, Port)
+        self.addCleanup(port.socket.close)
+        address = port.getHost()
+        crowd = [socket.socket() for _ in range(200)]
+        for one in crowd:
+            self.addCleanup(one.close)
+            one.setblocking(False)
+            one.connect_ex((address.host, address.port))
+        _, connected, _ = select.select([], crowd, [], 0)
+        self.assertEqual(len(connected), len(crowd))
 
     def test_default(self) -> None:
         """Without an endpoint all addresses of both families are listened on by one socket."""

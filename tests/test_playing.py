@@ -86,17 +86,21 @@ class PlayingTests(SynchronousTestCase):
         self.assertEqual(playing.slots.limit("home"), 0)
 
     def test_sharing(self) -> None:
-        """Live channels are shared unless the settings say otherwise, of the provider before those of all."""
+        """Live channels are shared unless it is said otherwise: of the channel, else of its provider, else of all."""
         channel = self.lineups.lineup.channels[0]
-        for overall, own, shared in (
-            ("auto", None, True),
-            ("shared", None, True),
-            ("isolated", None, False),
-            ("isolated", "shared", True),
-            ("auto", "isolated", False),
+        for overall, own, its, shared in (
+            ("auto", None, "", True),
+            ("shared", None, "", True),
+            ("isolated", None, "", False),
+            ("isolated", "shared", "", True),
+            ("auto", "isolated", "", False),
+            ("auto", "isolated", "shared", True),
+            ("auto", "isolated", "auto", True),
+            ("isolated", "shared", "isolated", False),
+            ("shared", None, "isolated", False),
         ):
             playing = self.make(Config(sharing=overall, providers=(spec(sharing=own),)))
-            self.assertEqual(playing.faces.shares(channel), shared, (overall, own))
+            self.assertEqual(playing.faces.shares(evolve(channel, sharing=its)), shared, (overall, own, its))
 
     def test_other_settings(self) -> None:
         """Settings that are reloaded hold from then on."""
@@ -110,6 +114,7 @@ class PlayingTests(SynchronousTestCase):
         self.assertEqual((playing.hub.max_streams, playing.hls.proxy_content), (7, False))
         self.assertEqual((playing.live.settings.linger, playing.live.settings.timing.stall), (9.0, 2.0))
         self.assertEqual(playing.packaged.target, 4.0)
+        self.assertIs(playing.player.clips, playing.clips)
         channel = self.lineups.lineup.channels[0]
         self.assertIs(playing.hub.kind_of(channel), channel.source_kind)
 

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.config import load
 from iptvd.errors import ConfigError
+from iptvd.protocols.socks5 import Proxy
 from iptvd.settings import Loaded, ProviderSpec
 from tests.makers import Colour, Maker, NeedySettings, PanelSettings, finder
 
@@ -163,6 +164,24 @@ class FieldTests(SpecCase):
             'refresh_interval of the provider "panel" (environment IPTVD_PROVIDER_PANEL_REFRESH_INTERVAL) must be',
             self.refused("panel", IPTVD_PROVIDER_PANEL_REFRESH_INTERVAL="1s"),
         )
+
+    def test_proxies(self) -> None:
+        """A provider is reached through its own proxy, else through that of all, unless it is to go past that."""
+        ours, theirs = Proxy("ours.test", 1), Proxy("theirs.test", 2, "bob", "canary")
+        for common, own, found in (
+            ("", "", None),
+            ("", "bob:canary@theirs.test:2", theirs),
+            ("ours.test:1", "", ours),
+            ("ours.test:1", "bob:canary@theirs.test:2", theirs),
+            ("ours.test:1", "none", None),
+        ):
+            toml = f'socks5 = "{common or "none"}"\n{_HOME}' + (f'socks5 = "{own}"' if own else "")
+            config = self.load(toml=toml).config
+            self.assertEqual((config.proxy_of("home"), config.proxy_of()), (found, ours if common else None))
+            self.assertNotIn("canary", repr(config))
+        (spec,) = self.specs("panel", IPTVD_PROVIDER_PANEL_SOCKS5="theirs.test:2")
+        self.assertEqual(spec.socks5, Proxy("theirs.test", 2))
+        self.assertIn("must be host:port", self.refused("panel", IPTVD_PROVIDER_PANEL_SOCKS5="bob:canary@x"))
 
     def test_wrong_type(self) -> None:
         """A field of the wrong type is an error that names it and where it stands, never its value."""

@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from iptvd.errors import ProviderError
-from iptvd.interfaces import IProvider
+from iptvd.interfaces import IProvider, IRenews
 from iptvd.model import Account, ChannelKind, Entry, Listing, ProviderState, Source, SourceKind
 from iptvd.refresh import FIRST_RETRY, ProviderRunner, ProviderStatus, from_row, to_row
 from iptvd.store import RowsFile
-from tests.doubles import folder_for, offload, sliced
+from tests.doubles import folder_for, offload, result, sliced
 
 ONE = Entry("1", "One")
 FULL = Entry(
@@ -33,6 +33,7 @@ FULL = Entry(
     (("catchup", "default"),),
     {"url": "http://example.com/x", "headers": [["Referer", "http://example.com/"]]},
     "protected",
+    "isolated",
 )
 
 
@@ -212,3 +213,21 @@ class ProviderRunnerTests(SynchronousTestCase):
         runner.refresh()
         self.assertEqual(provider.fetches, 2)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_what_is_to_be_resolved_anew(self) -> None:
+        """A provider that remembers where things are is told what its origin refuses; others are left alone."""
+
+        @implementer(IRenews)
+        class Remembering(Scripted):
+            forgotten: list[Entry] = []
+
+            def forget(self, entry: Entry) -> None:
+                self.forgotten.append(entry)
+
+        provider = Remembering(Listing([ONE]))
+        (source,) = result(self.runner(provider).resolve(ONE))
+        assert source.renew is not None
+        source.renew()
+        self.assertEqual(provider.forgotten, [ONE])
+        (source,) = result(self.runner(Scripted(Listing([ONE]))).resolve(ONE))
+        self.assertIsNone(source.renew)

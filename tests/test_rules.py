@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -66,6 +67,15 @@ class RulesTests(SynchronousTestCase):
         rule = Rule(r"^UK: (?P<what>.*) HD$", name=r"\g<what>", group=r"British \1", tvg_id="x", logo="", number=5)
         self.assertEqual(self.edit(rule), Edited("Sport", "British Sport", "x", "", 5))
 
+    def test_sharing(self) -> None:
+        """A rule says of the channels it matches whether they are shared, over what their provider lists."""
+        self.assertEqual(self.edit().sharing, "")
+        self.assertEqual(self.edit(Rule("France", sharing="isolated")).sharing, "")
+        self.assertEqual(self.edit(Rule("UK", sharing="isolated"), Rule("HD", sharing="auto")).sharing, "auto")
+        own = evolve(_ENTRY, sharing="isolated")
+        self.assertEqual([self.edit(*rules, entry=own).sharing for rules in ((), (Rule("x"),))], ["isolated"] * 2)
+        self.assertEqual(self.edit(Rule("UK", sharing="shared"), entry=own).sharing, "shared")
+
     def test_order(self) -> None:
         """A rule sees what those before it have written."""
         result = self.edit(Rule("Sport", name="News"), Rule("Sport", number=1), Rule("News", group="N"))
@@ -104,6 +114,7 @@ class ReadTests(SynchronousTestCase):
         rule = Rule("a", "group", "p", ChannelKind.VOD, name="n", number=3)
         self.assertEqual(read_rules([table, {"match": "b", "hide": True}], "f"), (rule, Rule("b", hide=True)))
         self.assertEqual(read_rules([{"match": "b", "logo": ""}], "f"), (Rule("b", logo=""),))
+        self.assertEqual(read_rules([{"match": "b", "sharing": "shared"}], "f"), (Rule("b", sharing="shared"),))
 
     def test_bad_pattern(self) -> None:
         """A pattern that is none is named by its rule's number, with the fault."""
@@ -127,6 +138,8 @@ class ReadTests(SynchronousTestCase):
             ({"match": "a", "hide": True, "kind": "film"}, "kind must be one of live, radio, vod"),
             ({"match": "a", "number": 0}, "number must be a whole number from 1"),
             ({"match": "a", "number": True}, "number must be"),
+            ({"match": "a", "sharing": "always"}, "sharing must be one of auto, shared, isolated"),
+            ({"match": "a", "sharing": True}, "sharing must be one of"),
             ({"match": 5, "hide": True}, "match must be a text"),
             ({"match": "a" * 1001, "hide": True}, "match must be a text of at most 1000"),
             ({"hide": True}, "needs match"),

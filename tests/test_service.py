@@ -19,6 +19,7 @@ from iptvd.interfaces import IProvider, ProviderContext
 from iptvd.log import Log
 from iptvd.model import Entry, Listing, Outcome, ProviderState
 from iptvd.notify import Notifier
+from iptvd.protocols.socks5 import Proxy
 from iptvd.service import Daemon, Surroundings, threads_of
 from iptvd.settings import Loaded
 from tests.doubles import folder_for
@@ -213,6 +214,20 @@ class ServiceTests(SynchronousTestCase):
         self.settle()
         self.assertEqual(self.names(daemon), ["Two"])
         self.assertFalse(runner.running)
+
+    def test_another_proxy(self) -> None:
+        """When the proxy changes, providers that it is for are asked anew by the new way, and others are left."""
+        self.providers = {name: Scripted(Listing([ONE])) for name in "ab"}
+        daemon = self.started(self.loaded("a", "b"))
+        file, before = self.folder / "iptvd.toml", dict(daemon.lineup.runners)
+        self.loaded("a", "b")
+        file.write_text('socks5 = "proxy.test:1080"\n' + file.read_text() + 'socks5 = "none"\n')
+        given = {"config": str(file), "state_dir": str(self.folder / "state")}
+        daemon.reload(load(given, {}, default_file=self.folder / "none", find=finder(Making(made=self.make))))
+        self.settle()
+        after = daemon.lineup.runners
+        self.assertEqual([after[name] is before[name] for name in "ab"], [False, True])
+        self.assertEqual([after[name].proxy for name in "ab"], [Proxy("proxy.test", 1080), None])
 
     def test_a_reload_that_fails(self) -> None:
         """Settings that cannot be used change nothing at all."""

@@ -119,7 +119,7 @@ class ExampleTests(SynchronousTestCase):
         self.assertEqual(set(tomllib.loads(text)), {each.name for each in SETTINGS} | {"provider", "rule"})
         config = self.load(text).config
         self.assertEqual([spec.name for spec in config.providers], ["test-card", "home"])
-        self.assertEqual(len(config.rules), 2)
+        self.assertEqual(len(config.rules), 3)
 
     def test_example_shows_the_defaults(self) -> None:
         """What the example has commented out is the default, except where there is none to show."""

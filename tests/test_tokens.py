@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.errors import ProtocolError, StoreError, TokenError
 from iptvd.protocols.m3u8 import Role
-from iptvd.tokens import KEY_SIZE, MAX_TOKEN, MAX_URL, Grant, TokenBox, load_key
+from iptvd.tokens import KEY_SIZE, MAX_TOKEN, MAX_URL, RECENT, Grant, TokenBox, load_key
 
 KEY = bytes(range(KEY_SIZE))
 DAY = 86_400
@@ -93,6 +93,22 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(self.box.open(token), GRANT)
         self.clock.advance(1)
         self.assertEqual(self.refused(token), "This address has expired: open the channel again.")
+
+    def test_opened_again(self) -> None:
+        """A token that was opened before opens to the same, expires like any other, and few are remembered."""
+        token = self.box.seal(GRANT)
+        for _ in range(3):
+            self.assertEqual(self.box.open(token), GRANT)
+        for number in range(RECENT + 10):
+            self.box.open(self.box.seal(evolve(GRANT, channel=number)))
+        long = self.box.seal(evolve(GRANT, url="https://cdn.example.com/" + "x" * 4000))
+        self.assertEqual((self.box.open(long), self.box.open(token)), (self.box.open(long), GRANT))
+        self.assertLessEqual(len(self.box._recent), RECENT)
+        self.clock.advance(2 * DAY)
+        for _ in range(2):
+            self.assertIn("expired", self.refused(token))
+        self.assertEqual(self.box.open(token, lambda session: session == GRANT.session), GRANT)
+        self.assertIn("expired", self.refused(token))
 
     def test_a_session_that_goes_on(self) -> None:
         """What a session was given does not expire while it goes on."""

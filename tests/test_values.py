@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd import values
-from iptvd.values import Form, form_of, many, seconds, whole
+from iptvd.protocols.socks5 import Proxy
+from iptvd.values import Form, NoProxy, form_of, many, seconds, whole
 
 
 class Size(Enum):
@@ -54,6 +55,16 @@ class ValuesTests(SynchronousTestCase):
         self.assertEqual(found, [True] * 4 + [False] * 4)
         self.assertIs(values.YES_NO.from_toml(False), False)
         self.refused(values.YES_NO, "maybe", "", 1, None)
+
+    def test_proxies(self) -> None:
+        """A proxy is a host and a port, with or without a user, as others write it too; or there is none."""
+        locked = Proxy("proxy.test", 1080, "bob", "a:b@c")
+        for text in ("bob:a:b@c@proxy.test:1080", "socks5://bob:a:b@c@proxy.test:1080"):
+            self.assertEqual([values.SOCKS5.from_text(text), values.SOCKS5.from_toml(text)], [locked, locked])
+        self.assertEqual(values.SOCKS5.from_text(" SOCKS5H://[::1]:9 "), Proxy("::1", 9))
+        for text in ("none", "Direct"):
+            self.assertIs(values.SOCKS5.from_text(text), NoProxy.NONE)
+        self.refused(values.SOCKS5, "", "proxy.test", "http://proxy.test:1", "a\nb:1", "x" * 5000 + ":1", 1080)
 
     def test_levels(self) -> None:
         """Log levels are read in any case, and by the names that others give them."""
@@ -125,7 +136,7 @@ class ValuesTests(SynchronousTestCase):
         forms: tuple[Form[object], ...] = (
             *(whole(0, 9), seconds(0), values.TEXT, values.YES_NO, values.LOG_LEVEL, values.ADDRESS),
             *(values.HTTP_URL, values.HEADER_VALUE, values.FOLDER, values.FOLDERS, values.ENDPOINTS),
-            *(values.HOST_NAMES, values.NETWORKS),
+            *(values.HOST_NAMES, values.NETWORKS, values.SOCKS5),
         )
         for form in forms:
             for read in (form.from_text, form.from_toml):

@@ -4,29 +4,31 @@ One live channel for all who watch it: packets go in, into the ring, and out to 
 What comes in close together goes out together. Between two rounds of sending lies a pause that depends on what a round
 costs: with few viewers next to nothing, with many so long that sending takes a bounded share of the time. What comes
 when the pause is over does not wait. A round goes over the viewers that are not waiting for room themselves, in slices
-of at most `SLICE` seconds a turn of the reactor; what comes in meanwhile goes out with the next.
+of at most `SLICE` seconds a turn of the reactor; what comes in meanwhile goes out with the next, after the pause.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from iptvd.delivery.pages import open_pages
 from iptvd.delivery.ring import JoinPoint, Ring
 from iptvd.delivery.viewers import Viewer
 from iptvd.model import Outcome
 from iptvd.protocols.joins import Follower
 
 #: Bytes that are not kept waiting for more.
-COALESCED = 32768
+COALESCED = 65536
 #: Bounds of the pause after a round, in seconds, and how many times the cost of the round it is.
 LEAST_WAIT = 0.001
 MOST_WAIT = 0.1
 WAIT_FOR_COST = 4.0
 #: Seconds of sending in one turn of the reactor.
-SLICE = 0.01
+SLICE = 0.005
 #: Viewers between two looks at the clock.
 _LOOK = 16
 #: Seconds between two looks for viewers that take nothing.
@@ -54,9 +56,10 @@ class Broadcast:
         self._pause_ends = 0.0
         self._timer: IDelayedCall | None = None
         self._slow_timer: IDelayedCall | None = None
-        self._viewers: dict[Viewer, float] = {}
+        self._viewers: dict[Viewer, None] = {}
         self._unstarted: set[Viewer] = set()
         self._round: Iterator[Viewer] | None = None
+        self._round_size = 0
         self._round_cost = 0.0
         self._again = False
         self._turn: IDelayedCall | None = None
@@ -77,7 +80,7 @@ class Broadcast:
 
         :param back: seconds behind the newest at which it is to begin, so that its player has something to start with.
         """
-        self._viewers[viewer] = back
+        self._viewers[viewer] = None
         if self._slow_timer is None:
             self._slow_timer = self._clock.callLater(SLOW_CHECK, self._look_for_slow)
         join = self.ring.join_for(back)
@@ -107,7 +110,7 @@ class Broadcast:
         self._incoming_size += len(packets)
         if self._incoming_size >= COALESCED:
             self.flush()
-        elif self._timer is None:
+        elif self._timer is None and not self._sending:
             # No longer than any pause is, should the clock be set back.
             left = min(max(0.0, self._pause_ends - self._clock.seconds()), MOST_WAIT)
             self._timer = self._clock.callLater(left, self.flush)
@@ -129,10 +132,10 @@ class Broadcast:
             for viewer in self._unstarted:
                 self._begin(viewer, newest)
             self._unstarted.clear()
-        if self._round is None:
-            self._start_round()
-        else:
+        if self._sending:
             self._again = True
+        else:
+            self._start_round()
         for came in tuple(self._observers):
             came()
 
@@ -166,27 +169,59 @@ class Broadcast:
 
     # Sending
 
+    @property
+    def _sending(self) -> bool:
+        """Whether a round is under way, or about to begin."""
+        return self._round is not None or self._turn is not None
+
     def _start_round(self) -> None:
+        self._turn = None
         self._again = False
         self._round_cost = 0.0
-        self._round = iter([viewer for viewer in self._viewers if viewer.blocked_since is None])
+        viewers = [viewer for viewer in self._viewers if viewer.blocked_since is None]
+        self._round_size = len(viewers)
+        self._round = iter(viewers)
         self._send()
 
     def _send(self) -> None:
         self._turn = None
         begun = perf_counter()
-        for count, viewer in enumerate(self._round or (), 1):
-            viewer.pump()
-            if not count % _LOOK and perf_counter() - begun > SLICE:
-                self._round_cost += perf_counter() - begun
-                self._turn = self._clock.callLater(0, self._send)
-                return
-        self._round_cost += perf_counter() - begun
-        self._round = None
-        pause = min(max(LEAST_WAIT, WAIT_FOR_COST * self._round_cost), MOST_WAIT)
-        self._pause_ends = self._clock.seconds() + pause
-        if self._again:
-            self._turn = self._clock.callLater(0, self._start_round)
+        if self._send_slice(begun + SLICE):
+            self._round_cost += perf_counter() - begun
+            self._round = None
+            pause = min(max(LEAST_WAIT, WAIT_FOR_COST * self._round_cost), MOST_WAIT)
+            self._pause_ends = self._clock.seconds() + pause
+            if self._again:
+                self._turn = self._clock.callLater(0, self._start_round)
+            elif self._incoming:
+                self._timer = self._clock.callLater(pause, self.flush)
+        else:
+            self._round_cost += perf_counter() - begun
+            self._turn = self._clock.callLater(0, self._send)
+
+    def _send_slice(self, end: float) -> bool:
+        """Go on with the round until about ``end`` by `perf_counter`; tells whether it is done."""
+        ring = self.ring
+        number, data, pages = -1, b"", -1
+        try:
+            for count, viewer in enumerate(self._round or (), 1):
+                if viewer.level and viewer.number != number:
+                    # Nearly all are at the same block: what they are given is put together once.
+                    number, data = viewer.number, ring.since(viewer.number)
+                    if pages >= 0:
+                        os.close(pages)
+                        pages = -1
+                    pages = open_pages(data, self._round_size)
+                if viewer.level and data:
+                    viewer.take(data, ring.next, pages)
+                else:
+                    viewer.pump()
+                if not count % _LOOK and perf_counter() > end:
+                    return False
+        finally:
+            if pages >= 0:
+                os.close(pages)
+        return True
 
     def _look_for_slow(self) -> None:
         self._slow_timer = None

@@ -6,6 +6,9 @@ that start a PES packet of the stream that the join points are of: their PTS tel
 whether the clock has jumped. Where no join point comes in time, and where the clock jumps, a segment ends before such
 a packet; what follows may not be decodable alone, and ends at the next join point.
 
+What is left of a source before another takes over may be so little that no sound is whole in it, and a player would
+find a hole in the sound. It is left out: the segments before it are in playlists already, and cannot take it in.
+
 The target duration that a playlist announces may never change. It is chosen with the first segment, so that segments
 fit that end at join points as far apart as those that were seen; one that would not fit later ends early.
 """
@@ -28,8 +31,12 @@ from iptvd.protocols.timestamps import TICKS, elapsed, pes_pts
 #: A target duration is between so many targets.
 LEAST = 2
 LONGEST = 3
+#: Part of a target that a short segment has at least.
+SHORT = 0.4
 #: Seconds by which a segment may exceed a target duration, as what counts is its duration when rounded.
 _ROUNDED = 0.49
+#: Seconds of media below which what comes before a discontinuity is no segment.
+_LEFTOVER = 0.4
 #: Seconds of looking at blocks in one turn of the reactor.
 _SLICE = 0.005
 
@@ -53,7 +60,7 @@ class Cutter:
 
     :param target: seconds, more than 0.
     :param sequence: the number of the first segment.
-    :param largest: bytes after which a segment ends wherever it is.
+    :param largest: bytes that a segment has at most, wherever it ends for that; no block of the ring has more.
     :param cut: gets what was cut, in order, each time there is nothing left to look at.
     """
 
@@ -71,6 +78,8 @@ class Cutter:
         self._clock = clock
         self._wall = wall
         self._target = target * TICKS
+        # Ticks after which a segment ends at the next join point.
+        self._enough = self._target
         self._sequence = sequence
         self._largest = largest
         self._cut_ready = cut
@@ -100,6 +109,16 @@ class Cutter:
         """Bytes of what is cut but not given out, and of what is still to be cut."""
         opened = self._open.end - self._open.start if self._open is not None else 0
         return opened + sum(segment.size for segment in self._ready)
+
+    @property
+    def due(self) -> float | None:
+        """When the next segment is to be expected, by the clock; None while there is nothing to cut."""
+        opened = self._open
+        return None if opened is None else opened.time + max(self._enough, self._gap) / TICKS
+
+    def shorten(self, short: bool) -> None:
+        """Whether to cut at join points that come earlier than the target from now on, see `SHORT`."""
+        self._enough = SHORT * self._target if short else self._target
 
     def break_here(self) -> None:
         """What comes into the ring from now on does not carry on what was before."""
@@ -164,18 +183,18 @@ class Cutter:
 
     def _take(self, block: Block) -> None:
         at, end = block.offset, block.offset + len(block.data)
-        if self._open is not None:
-            self._open.pieces.append((block.data, 0, len(block.data)))
-            self._open.end = end
+        opened = self._open
+        if opened is not None:
+            if len(opened.tables) + end - opened.start > self._largest:
+                opened = self._cut(opened, at, None, block.time)
+            opened.pieces.append((block.data, 0, len(block.data)))
+            opened.end = end
         while self._joins and self._joins[0].offset < end:
             join = self._joins.popleft()
             self._frames(block, at, join.offset)
             self._join(join)
             at = max(at, join.offset + PACKET)
         self._frames(block, at, end)
-        opened = self._open
-        if opened is not None and opened.end - opened.start > self._largest:
-            self._cut(opened, end, None, block.time)
 
     def _frames(self, block: Block, begin: int, end: int) -> None:
         """Go over the frames that begin in a block between two offsets."""
@@ -212,7 +231,7 @@ class Cutter:
             opened.discontinuity = opened.discontinuity or other
         elif join.offset > opened.start:
             other = other or opened.jumps(join.pts)
-            if other or not opened.independent or opened.elapsed(join.pts, join.time) >= self._target:
+            if other or not opened.independent or opened.elapsed(join.pts, join.time) >= self._enough:
                 opened = self._cut(opened, join.offset, join.pts, join.time, join.tables, other, broken_at)
                 opened.note(join.pts)
             elif join.number == self._number:
@@ -261,9 +280,6 @@ class Cutter:
         :param tables: those in force there, where it is a join point.
         :param broken_at: from where on what is before it belongs to neither.
         """
-        if self._chosen is None:
-            needed = max(self._target + self._gap, former.span) / TICKS
-            self._chosen = min(max(self._least, math.ceil(needed)), self._longest)
         pieces = split(former.pieces, former.end, offset)
         end, former.end = former.end, offset
         if broken_at is not None and broken_at > former.start:
@@ -272,7 +288,9 @@ class Cutter:
         if discontinuity and tables:
             # A player that meets other tables at the end of a segment would look for what they name in it.
             former.end -= trim(former.pieces, tables)
-        self._end(former, None if discontinuity else pts, time)
+        if not discontinuity or former.seconds(None, time) >= _LEFTOVER:
+            self._choose(former)
+            self._end(former, None if discontinuity else pts, time)
         self._open = opened = Filling(
             start=offset,
             end=end,
@@ -282,10 +300,16 @@ class Cutter:
             time=time,
             date=self._date(time) if discontinuity else self._due,
             independent=bool(tables),
-            discontinuity=discontinuity,
+            discontinuity=discontinuity and self._due > 0.0,
             last=None if discontinuity else former.last,
         )
         return opened
+
+    def _choose(self, first: Filling) -> None:
+        """Choose the target duration with the first segment."""
+        if self._chosen is None:
+            needed = max(self._target + self._gap, first.span) / TICKS
+            self._chosen = min(max(self._least, math.ceil(needed)), self._longest)
 
     def _end(self, opened: Filling, following: int | None, time: float) -> None:
         duration = min(max(opened.seconds(following, time), 0.001), self.target_duration + _ROUNDED)

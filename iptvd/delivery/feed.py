@@ -19,36 +19,28 @@ into the programme that the viewers' decoders know, and the candidate is the lea
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Protocol
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
 
 from iptvd.delivery.broadcast import Broadcast
-from iptvd.delivery.line import Health, Line
-from iptvd.delivery.opening import FoundPlaylist, Opened
-from iptvd.delivery.pulse import Pulse
+from iptvd.delivery.candidates import MOST_ATTEMPTS, Candidates, Connected, Opens
+from iptvd.delivery.line import Line
+from iptvd.delivery.pulse import Pulse, Rate
+from iptvd.delivery.search import Search
 from iptvd.delivery.session import Viewer
-from iptvd.delivery.slots import Slot, Slots
-from iptvd.errors import LimitError, UpstreamError
+from iptvd.delivery.slots import Slots
+from iptvd.errors import UpstreamError
 from iptvd.log import Log
 from iptvd.model import Channel, Outcome, Source, SourceKind
 from iptvd.protocols.mpegts import null_packets
-from iptvd.protocols.sniff import Media
-from iptvd.protocols.translation import Translator, read_ending
 
 #: Seconds between two looks at how the lead is doing.
 LOOK = 0.25
 #: Seconds of silence after which the next source is connected beside the lead.
 SILENCE = 1.0
-#: Attempts in a minute after which the channel is given up.
-MOST_ATTEMPTS = 12
-MINUTE = 60.0
 #: Seconds without anything to watch after which it is given up, however few the attempts were.
 MOST_QUIET = 60.0
 #: Seconds that a source has to bring something that a viewer can begin with.
@@ -57,13 +49,6 @@ JOIN_PATIENCE = 15.0
 TAIL = 2.0
 #: Null packets that keep players alive while there is nothing else, and how often.
 KEEPALIVE = 7
-
-
-class Opens(Protocol):
-    """Opens a live source as MPEG-TS."""
-
-    async def open(self, source: Source, extension: str) -> Opened:
-        """See `iptvd.delivery.live_sources.LiveSources.open`."""
 
 
 class FeedState(Enum):
@@ -117,29 +102,27 @@ class Feed:
         self.switches = 0
         self._channel = channel
         self._broadcast = broadcast
-        self._resolve = sources
-        self._opener = opener
-        self._slots = slots
+        self._candidates = Candidates(channel, sources, opener, slots, clock, wall)
+        self._search = Search(self._candidates, clock, self._make_way, self._found, self._found_none, self._hopeless)
         self._clock = clock
-        self._wall = wall
         self._timing = timing
         self._given_up = given_up
-        self._sources: list[tuple[str, Source]] = []
-        self._health: dict[int, Health] = {}
         self._lead: Line | None = None
         self._candidate: Line | None = None
-        self._connecting: Deferred[None] | None = None
-        self._attempts: deque[float] = deque()
         self._timer: IDelayedCall | None = None
-        self._retry: IDelayedCall | None = None
         self._pulse = Pulse()
+        self._rate = Rate()
         self._index = 0
         self._reason = ""
         self._quiet_since = 0.0
         self._may_recover = False
-        # Whether the addresses of the sources may have expired.
-        self._stale = False
+        self._watched = True
         self._fed = 0.0
+
+    @property
+    def leading(self) -> tuple[str, int] | None:
+        """The provider of the source that leads, and its place among the channel's, from 0; None when none does."""
+        return (self._candidates.provider(self._lead.index), self._lead.index) if self._lead is not None else None
 
     @property
     def source(self) -> str:
@@ -147,13 +130,18 @@ class Feed:
         return self._name(self._lead.index) if self._lead is not None else ""
 
     @property
+    def bitrate(self) -> float:
+        """Bits a second that the source which leads has brought in the last seconds."""
+        return self._rate.bits(self._clock.seconds())
+
+    @property
     def providers(self) -> set[str]:
         """The providers with whom a connection is open."""
         lines = [line for line in (self._lead, self._candidate) if line is not None]
-        return {self._sources[line.index][0] for line in lines}
+        return {self._candidates.provider(line.index) for line in lines}
 
     def _name(self, index: int) -> str:
-        return f"{self._sources[index][0]}/{index}"
+        return f"{self._candidates.provider(index)}/{index}"
 
     # The beginning
 
@@ -166,47 +154,18 @@ class Feed:
         :raises LimitError: when there is no slot for any.
         :raises NotShareable: when it is no MPEG-TS.
         """
-        self._sources = await self._resolve(self._channel)
-        error: UpstreamError | None = None
-        full = ""
-        for index, (provider, source) in enumerate(self._sources):
-            if source.kind is not self._channel.source_kind:
-                continue
-            slot = self._slots.take(provider, viewer)
-            if slot is None:
-                full = full or f"all {self._slots.limit(provider)} connections of {provider} are in use"
-                continue
-            try:
-                opened = await self._opener.open(source, self._channel.extension)
-            except FoundPlaylist:
-                slot.release()
-                raise
-            except UpstreamError as failure:
-                slot.release()
-                error = error or failure
-                self._health_of(index).failed(self._clock.seconds())
-                continue
-            except BaseException:
-                slot.release()
-                raise
-            self._attach(opened, index, slot)
-            return
-        self.state = FeedState.CLOSED
-        if error is not None:
-            raise error
-        raise LimitError(full) if full else UpstreamError(502, "its provider offers it in another form now")
-
-    def _attach(self, opened: Opened, index: int, slot: Slot) -> None:
-        upstream = opened.upstream
-        if opened.media is not Media.TS or upstream is None or self.state is FeedState.CLOSED:
-            if upstream is not None:
-                upstream.stopProducing()
-            slot.release()
-            if self.state is FeedState.CLOSED:
+        try:
+            connected = await self._candidates.open_best(viewer)
+            upstream = connected.upstream
+            if upstream is None or self.state is FeedState.CLOSED:
+                connected.close()
+                if upstream is None:
+                    raise NotShareable
                 return
-            raise NotShareable
-        line = Line(self, index, upstream, slot, self._clock.seconds())
-        self._index = index
+        except BaseException:
+            self.state = FeedState.CLOSED
+            raise
+        line = Line(self, connected.index, upstream, connected.slot, self._clock.seconds())
         self._set_lead(line)
         self._look()
         upstream.attach(line)
@@ -226,8 +185,9 @@ class Feed:
         now = self._clock.seconds()
         line.heard = now
         if line.leads:
-            self._health_of(line.index).failures = 0
+            self._candidates.worked(line.index)
             self._fed = now
+            self._rate.came(len(packets))
             self._broadcast.take(line.translator.translate(packets) if line.translator is not None else packets)
             if not self._pulse.begun:
                 self._pulse.see(now, self._broadcast.follower.last_pcr)
@@ -240,12 +200,12 @@ class Feed:
 
     def source_gone(self) -> None:
         """A source refuses what it gave before: its address may have expired."""
-        self._stale = True
+        self._candidates.expired()
 
     def line_ended(self, line: Line, reason: str) -> None:
         """A line has ended by itself."""
         self._reason = reason
-        self._health_of(line.index).failed(self._clock.seconds())
+        self._candidates.failed(line.index)
         if line is self._candidate:
             self._candidate = None
         if line is self._lead:
@@ -257,10 +217,21 @@ class Feed:
     # Switching
 
     def fail_over(self) -> None:
-        """Go to the next source in order, by hand."""
-        if self.state is not FeedState.CLOSED:
+        """Go to the next source in order, by hand; nothing happens while there is none that could be left."""
+        if self.state in (FeedState.STREAMING, FeedState.SWITCHING):
             self._begin_switch("by hand")
             self._drop_candidate()
+            self._connect_next()
+
+    def watch(self, watched: bool) -> None:
+        """Say whether anybody watches: for nobody no further source is connected, and only the lead is kept."""
+        self._watched = watched
+        if not watched:
+            self._drop_candidate()
+        elif self.state is FeedState.SWITCHING:
+            if self._lead is None:
+                # What was not looked for has not been missed.
+                self._quiet_since = self._clock.seconds()
             self._connect_next()
 
     def _begin_switch(self, reason: str, may_recover: bool = False) -> None:
@@ -278,16 +249,7 @@ class Feed:
     def _take_over(self, line: Line, packets: bytes) -> None:
         """The candidate has reached a join point: from here on it leads."""
         self._broadcast.break_here()
-        ring, since = self._broadcast.ring, self._fed - TAIL
-        blocks = [block.data for block in ring.after(ring.first, ring.next - ring.first) if block.time >= since]
-        # The tables may have been sent before that.
-        ending = read_ending([self._broadcast.follower.tables, *blocks]) if blocks else None
-        program, pmt_pid = line.follower.program, line.follower.pmt_pid
-        if ending is not None and program is not None:
-            line.translator = Translator(ending, program, pmt_pid)
-            packets = line.translator.translate(packets)
-        else:
-            packets = line.follower.tables + packets
+        packets = line.entering(packets, self._broadcast, self._fed - TAIL)
         if line is self._lead:
             # The same source after a break of its own; whether it is silent has nothing to do with it.
             line.leads = True
@@ -304,103 +266,51 @@ class Feed:
         self._broadcast.take(packets)
 
     def _drop_candidate(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
+        self._search.stop()
         candidate, self._candidate = self._candidate, None
         if candidate is not None:
             candidate.close()
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
 
     def _connect_next(self) -> None:
         """Begin to connect a source beside what is there, unless that is being done."""
-        waiting = self._retry is not None and self._retry.active()
-        if self._connecting is not None or self._candidate is not None or waiting or self.state is FeedState.CLOSED:
-            return
-        now = self._clock.seconds()
-        while self._attempts and self._attempts[0] < now - MINUTE:
-            self._attempts.popleft()
-        if len(self._attempts) >= MOST_ATTEMPTS and self._lead is None:
-            self._give_up(f"{MOST_ATTEMPTS} attempts in a minute failed, the last because {self._reason}")
-            return
-        index, wait = self._next_index(now)
-        if wait > 0 or len(self._attempts) >= MOST_ATTEMPTS:
-            self._retry = self._clock.callLater(max(wait, LOOK), self._connect_next)
-            return
-        self._attempts.append(now)
-        work: Deferred[None] = Deferred.fromCoroutine(self._connect(index))
-        if not work.called:
-            self._connecting = work
+        if self._candidate is None and self._watched and self.state is not FeedState.CLOSED:
+            self._search.go_on(self._index)
 
-        def ended(result: object) -> object:
-            self._connecting = None
-            return result
-
-        def failed(error: UpstreamError) -> None:
-            self._reason = error.sentence
-            self._health_of(index).failed(self._clock.seconds())
-            self._connect_next()
-
-        work.addBoth(ended)
-
-        def went_wrong(failure: Failure) -> None:
-            if isinstance(failure.value, UpstreamError):
-                failed(failure.value)
-            elif not failure.check(CancelledError):
-                self.log.fault("a source could not be connected", failure)
-
-        work.addErrback(went_wrong)
-
-    def _next_index(self, now: float) -> tuple[int, float]:
-        """Which source is next in turn, and how long it has to wait still."""
-        kind = self._channel.source_kind
-        order = [(self._index + step) % len(self._sources) for step in range(1, len(self._sources) + 1)]
-        fitting = [index for index in order if self._sources[index][1].kind is kind] or [self._index]
-        ready = next((index for index in fitting if self._health_of(index).not_before <= now), None)
-        if ready is not None:
-            return ready, 0.0
-        soonest = min(fitting, key=lambda index: self._health_of(index).not_before)
-        return soonest, self._health_of(soonest).not_before - now
-
-    def _health_of(self, index: int) -> Health:
-        return self._health.setdefault(index, Health())
-
-    async def _connect(self, index: int) -> None:
-        provider, source = self._sources[index]
-        if self._stale or (source.expires is not None and source.expires <= self._wall()):
-            self._stale = False
-            fresh = await self._resolve(self._channel)
-            if index < len(fresh):
-                self._sources[index] = fresh[index]
-                provider, source = fresh[index]
-        slot = self._slots.take(provider)
-        if slot is None and self._lead is not None and self._sources[self._lead.index][0] == provider:
-            # A provider that allows one connection leaves no room for two: the silent one makes way.
-            lead, self._lead = self._lead, None
-            lead.close()
-            slot = self._slots.take(provider)
-        if slot is None:
-            raise UpstreamError(503, f"all connections of {provider} are in use")
-        try:
-            opened = await self._opener.open(source, self._channel.extension)
-        except BaseException:
-            slot.release()
-            raise
-        upstream = opened.upstream
-        if upstream is None or opened.media is not Media.TS or self.state is not FeedState.SWITCHING:
-            if upstream is not None:
-                upstream.stopProducing()
-            slot.release()
+    def _found(self, connected: Connected) -> None:
+        """The next source is open: have it look for a join point."""
+        upstream = connected.upstream
+        if upstream is None or self.state is not FeedState.SWITCHING:
+            connected.close()
             if self.state is FeedState.SWITCHING:
                 raise UpstreamError(502, "the origin sent something else than MPEG-TS")
             return
-        self._candidate = line = Line(self, index, upstream, slot, self._clock.seconds())
+        self._candidate = line = Line(self, connected.index, upstream, connected.slot, self._clock.seconds())
         upstream.attach(line)
+
+    def _found_none(self, reason: str) -> None:
+        self._reason = reason
+
+    def _hopeless(self) -> bool:
+        """Give up where so many attempts have failed, unless something comes still of the source there is."""
+        if self._lead is not None:
+            return False
+        self._give_up(f"{MOST_ATTEMPTS} attempts in a minute failed, the last because {self._reason}")
+        return True
+
+    def _make_way(self, provider: str) -> bool:
+        """A provider that allows one connection leaves no room for two: close the silent one."""
+        lead = self._lead
+        if lead is None or self._candidates.provider(lead.index) != provider:
+            return False
+        self._lead = None
+        lead.close()
+        return True
 
     def _look(self) -> None:
         """Look how the lead is doing."""
         self._timer = self._clock.callLater(LOOK, self._look)
         now = self._clock.seconds()
+        self._rate.see(now)
         lead = self._lead
         if lead is not None:
             pcr = self._broadcast.follower.last_pcr
@@ -438,7 +348,7 @@ class Feed:
 
         What is cut into segments comes in bursts: there, what came in advance has to be played first.
         """
-        source = self._sources[lead.index][1]
+        source = self._candidates.source(lead.index)
         bursts = source.kind is SourceKind.HLS or bool(source.command)
         return self._pulse.silence(now, lead.heard) if bursts else now - lead.heard
 

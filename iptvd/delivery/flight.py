@@ -31,7 +31,12 @@ class Flight(Generic[T]):
         self._work: Deferred[T] | None = None
 
     def join(self) -> Deferred[T]:
-        """The result, or the failure, that all get; cancelling leaves the others theirs."""
+        """
+        The result, or the failure, that all get; cancelling leaves the others theirs.
+
+        Work may be done the moment it begins: what has to be taken when it lands is taken in a callback that is added
+        before.
+        """
         waiter: Deferred[T] = Deferred(self._leave)
         self._waiters[waiter] = None
         return waiter

@@ -7,62 +7,40 @@ so does a session: it is taken up again by the first request that names it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from urllib.parse import parse_qsl, urlsplit
-from zlib import crc32
 
-from attrs import define, field
-from twisted.internet.defer import TimeoutError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 
+from iptvd.delivery.hls_playlists import HlsPlaylists
+from iptvd.delivery.hls_sessions import HlsSession, HlsSessions, name_of_source
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.locator import locate
-from iptvd.delivery.opening import Ask, Opened, refusal
-from iptvd.delivery.playlists import PlaylistBody
+from iptvd.delivery.opening import Ask, Opened, SourceGone
 from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.session import Face, Session, Viewer
-from iptvd.delivery.whole import Whole
-from iptvd.errors import LimitError, ProtocolError, TokenError, UpstreamError
+from iptvd.delivery.shelf import Entry, Terms
+from iptvd.delivery.template import Template
+from iptvd.errors import LimitError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source
-from iptvd.protocols.m3u8 import MAX_BODY, Rewriting, Rewritten, Role, single_variant
-from iptvd.protocols.sniff import ENOUGH
+from iptvd.protocols.m3u8 import Role, single_variant
+from iptvd.recording import connection_of
 from iptvd.tokens import Grant, TokenBox
 
-#: Seconds a session lives on without a request before the target duration of its playlist is known.
-FIRST_IDLE = 30.0
-#: An idle session ends after this many target durations, but not before `LEAST_IDLE` seconds.
-IDLE_TARGETS = 2
-LEAST_IDLE = 6.0
-#: Seconds for all of a playlist.
-PLAYLIST_TIMEOUT = 15.0
-#: Bytes of playlist that are rewritten in one go; what is longer is done in slices.
-AT_ONCE = 65536
 
-
-@define(eq=False)
-class HlsSession:
+@frozen
+class Kept:
     """
-    What is remembered of a viewer of HLS.
+    A segment or the like that is there, for a session.
 
-    :ivar variables: those that the multivariant playlist defined (RFC 8216bis, EXT-X-DEFINE).
-    :ivar bodies: segments and the like that are on their way to the viewer; it is not idle as long as there are any.
-    :ivar followed: whether anything that its first playlist leads to was asked for.
+    :ivar begin: to be called when sending it takes longer; what it gives is to be called when that is over.
     """
 
     session: Session
-    source: Source
-    source_name: int
-    provider: str
-    variables: dict[str, str] = field(factory=dict)
-    idle: float = FIRST_IDLE
-    timer: IDelayedCall | None = None
-    bodies: int = 0
-    followed: bool = False
-
-
-def _name_of_source(index: int, provider: str) -> int:
-    """Names a source in a token: what survives a restart and a new resolution."""
-    return crc32(f"{provider}/{index}".encode())
+    entry: Entry
+    begin: Callable[[], Callable[[], None]]
 
 
 class HlsRelay:
@@ -89,11 +67,19 @@ class HlsRelay:
         self._hub = hub
         self._tokens = tokens
         self._find = find
-        self._clock = clock
-        self._sliced = sliced
-        self.proxy_content = proxy_content
-        self._sessions: dict[str, HlsSession] = {}
-        hub.slots.on_want(self._give_up)
+        self._playlists = HlsPlaylists(hub, tokens, clock, sliced, proxy_content, cache)
+        self._sessions = HlsSessions(clock)
+        hub.slots.on_want(self._sessions.give_up)
+        hub.slots.on_want(lambda provider, viewer: cache.let_go(provider))
+
+    @property
+    def proxy_content(self) -> bool:
+        """See `HlsPlaylists`."""
+        return self._playlists.proxy_content
+
+    @proxy_content.setter
+    def proxy_content(self, value: bool) -> None:
+        self._playlists.proxy_content = value
 
     async def open(self, channel: Channel, viewer: Viewer) -> bytes:
         """
@@ -102,7 +88,7 @@ class HlsRelay:
         :raises LimitError: when it is not admitted.
         :raises UpstreamError: when no source has a playlist.
         """
-        self._end_unfollowed(channel, viewer)
+        self._sessions.end_unfollowed(channel.id, viewer)
         session = self._hub.admit(channel, viewer, Face.HLS)
         try:
             body = await self._open(channel, session)
@@ -117,41 +103,29 @@ class HlsRelay:
             raise
         return body
 
-    def _give_up(self, provider: str, viewer: Viewer | None) -> bool:
-        """
-        End a session of a viewer who wants a connection of the provider for something else.
-
-        One address and agent may be many people (behind a server): only what nothing is being taken of right now.
-        """
-        for hls in self._sessions.values():
-            if hls.provider == provider and not hls.bodies and hls.session.viewer == viewer:
-                hls.session.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
-                return True
-        return False
-
-    def _end_unfollowed(self, channel: Channel, viewer: Viewer) -> None:
-        """
-        End what this viewer has opened of the channel and not followed.
-
-        Players look at what is at an address and then open it anew: the first look must not take the place of the
-        second. Should it have been another player, its next request takes the session up again.
-        """
-        for hls in list(self._sessions.values()):
-            if not hls.followed and hls.session.channel.id == channel.id and hls.session.viewer == viewer:
-                hls.session.end(Outcome.VIEWER_LEFT, "the channel was opened anew")
-
     async def _open(self, channel: Channel, session: Session) -> bytes:
+        sources = await self._hub.sources(channel, channel.source_kind)
+        try:
+            return await self._open_first(channel, session, sources)
+        except SourceGone:
+            # Resolved anew before it counts: what is remembered of where a source is may be old.
+            fresh = await self._hub.sources(channel, channel.source_kind)
+            if fresh == sources:
+                raise
+            return await self._open_first(channel, session, fresh)
+
+    async def _open_first(self, channel: Channel, session: Session, sources: Sequence[tuple[str, Source]]) -> bytes:
         first_error: UpstreamError | None = None
         full = ""
-        sources = await self._hub.sources(channel, channel.source_kind)
         for index, (provider, source) in enumerate(sources):
-            hls = HlsSession(session, source, _name_of_source(index, provider), provider)
-            slot = self._hub.slots.share(provider, (channel.id, index), session.viewer)
+            key = connection_of(channel, index)
+            hls = HlsSession(session, source, name_of_source(index, provider), provider, key)
+            slot = self._hub.slots.share(provider, hls.slot_key, session.viewer)
             if slot is None:
                 full = full or self._hub.full(provider)
                 continue
             try:
-                rewritten = await self._fetch(hls, source.url, "../content/")
+                template = await self._playlists.get(hls, source.url)
             except UpstreamError as error:
                 slot.release()
                 first_error = first_error or error
@@ -162,11 +136,13 @@ class HlsRelay:
             self._hub.hold(session, slot)
             if session.outcome is not None:
                 raise UpstreamError(503, session.reason or "iptvd is stopping")
-            self._keep(hls, rewritten)
-            if rewritten.multivariant:
-                return rewritten.body
+            hls.take_in(template.facts)
+            hls.leads_to(_playlists_of(source, template))
+            self._sessions.heard_of(hls)
+            if template.facts.multivariant:
+                return self._playlists.filled(hls, source.url, template, b"../content/")
             # A media playlist is not handed over at once: what the player reloads has to say whose it is.
-            return single_variant("../content/" + self._seal(hls, source.url, Role.PLAYLIST) + ".m3u8")
+            return single_variant("../content/" + self._playlists.seal(hls, source.url, Role.PLAYLIST) + ".m3u8")
         if first_error is not None:
             raise first_error
         raise LimitError(full) if full else UpstreamError(502, "it has no source")
@@ -180,13 +156,82 @@ class HlsRelay:
         """
         grant = self._grant(token, Role.PLAYLIST)
         hls = await self._session_of(grant, viewer)
-        url = grant.url
-        directives = [f"{name}={value}" for name, value in parse_qsl(query) if name.startswith("_HLS_")]
-        if directives and all(directive.isprintable() for directive in directives):
-            url += ("&" if urlsplit(url).query else "?") + "&".join(directives)
-        rewritten = await self._fetch(hls, url, "")
-        self._keep(hls, rewritten)
-        return rewritten.body
+        there = hls.route(grant.url)
+        url = _directed(there, query)
+        try:
+            template = await self._playlists.get(hls, url)
+        except SourceGone:
+            await self._renew(hls, grant.url)
+            if hls.route(grant.url) == there:
+                raise
+            url = _directed(hls.route(grant.url), query)
+            template = await self._playlists.get(hls, url)
+        hls.take_in(template.facts)
+        self._sessions.heard_of(hls)
+        return self._playlists.filled(hls, url, template)
+
+    async def _renew(self, hls: HlsSession, asked: str) -> None:
+        """Find where the source of a session is now; nothing changes when it is where it was."""
+        channel = hls.session.channel
+        sources = await self._hub.sources(channel, channel.source_kind)
+        names = {name_of_source(index, provider): source for index, (provider, source) in enumerate(sources)}
+        fresh = names.get(hls.source_name)
+        if fresh is None or (fresh.url == hls.source.url and asked in hls.routes):
+            return
+        template = await self._playlists.get(hls, fresh.url)
+        hls.source = fresh
+        # After a restart nothing is known of a session but what its player asks for.
+        hls.routes.setdefault(asked, asked)
+        hls.leads_to(_playlists_of(fresh, template))
+
+    def playlist_at_once(self, token: str) -> bytes | None:
+        """As `playlist` without a query, where everything for it is there; else None, and nothing has happened."""
+        found = self._found(token)
+        if found is None or found[0].role is not Role.PLAYLIST:
+            return None
+        grant, hls = found
+        url = hls.route(grant.url)
+        template = self._playlists.ready(hls, url)
+        if template is None:
+            return None
+        try:
+            body = self._playlists.filled(hls, url, template)
+        except UpstreamError:
+            return None
+        hls.take_in(template.facts)
+        self._sessions.followed(hls)
+        return body
+
+    def content_at_once(self, token: str) -> Kept | None:
+        """As `content` of a segment, where that is there; else None, and nothing has happened."""
+        found = self._found(token)
+        if found is None or found[0].role is Role.KEY:
+            return None
+        grant, hls = found
+        entry = self._cache.whole(locate(hls.source, grant.url), grant.role)
+        if entry is None:
+            return None
+        self._sessions.followed(hls)
+
+        def begin() -> Callable[[], None]:
+            give_back = entry.body.lend()
+            hls.bodies += 1
+
+            def over() -> None:
+                give_back()
+                self._over(hls)
+
+            return over
+
+        return Kept(hls.session, entry, begin)
+
+    def _found(self, token: str) -> tuple[Grant, HlsSession] | None:
+        try:
+            grant = self._tokens.open(token, self._sessions.__contains__)
+        except TokenError:
+            return None
+        hls = self._sessions.get(grant.session)
+        return None if hls is None else (grant, hls)
 
     async def content(
         self, token: str, role: Role | None, ask: Ask, viewer: Viewer
@@ -200,23 +245,31 @@ class HlsRelay:
         """
         grant = self._grant(token, role)
         hls = await self._session_of(grant, viewer)
-        opener, source = self._hub.opener, hls.source
-        # Kept for as long as its playlist may name it, and a little longer for who is behind.
-        opened = await self._cache.open(
-            locate(source, grant.url), ask, grant.role, 2 * hls.idle, lambda: opener.open_url(source, grant.url, ask)
+        session, opener, source = hls.session, self._hub.opener, hls.source
+        terms = Terms(hls.life, hls.provider, lambda: self._playlists.slot(hls))
+        locator = locate(source, grant.url)
+        work = Deferred.fromCoroutine(
+            self._cache.open(locator, ask, grant.role, terms, lambda: opener.open_url(source, grant.url, ask))
         )
+        # A session that ends waits for nothing more.
+        forget = session.at_end(lambda ended: work.cancel())
+        try:
+            opened = await work
+        except CancelledError:
+            if session.outcome is None:
+                raise
+            raise LimitError(session.reason or "iptvd is stopping") from None
+        finally:
+            forget()
         if opened.upstream is not None:
-            if hls.session.outcome is not None:
-                opened.upstream.stopProducing()
-                raise LimitError(hls.session.reason or "iptvd is stopping")
             hls.bodies += 1
+        return session, opened, lambda outcome, reason: self._over(hls)
 
-        def over(outcome: Outcome, reason: str) -> None:
-            hls.bodies -= 1
-            if hls.session.outcome is None:
-                self._remember(hls)
-
-        return hls.session, opened, over
+    def _over(self, hls: HlsSession) -> None:
+        """A body has gone to the viewer, or not."""
+        hls.bodies -= 1
+        if hls.session.outcome is None:
+            self._sessions.heard_of(hls)
 
     def _grant(self, token: str, role: Role | None) -> Grant:
         # A player may reload the playlist that it was given first for as long as it plays.
@@ -228,8 +281,7 @@ class HlsRelay:
 
     async def _session_of(self, grant: Grant, viewer: Viewer) -> HlsSession:
         hls = self._sessions.get(grant.session) or await self._taken_up(grant, viewer)
-        hls.followed = True
-        self._remember(hls)
+        self._sessions.followed(hls)
         return hls
 
     async def _taken_up(self, grant: Grant, viewer: Viewer) -> HlsSession:
@@ -239,91 +291,34 @@ class HlsRelay:
             raise UpstreamError(404, "this channel is no longer in the lineup")
         sources = await self._hub.sources(channel, channel.source_kind)
         # Another request of the same player may have been quicker.
-        if grant.session in self._sessions:
-            return self._sessions[grant.session]
-        names = [_name_of_source(index, provider) for index, (provider, _) in enumerate(sources)]
+        present = self._sessions.get(grant.session)
+        if present is not None:
+            return present
+        names = [name_of_source(index, provider) for index, (provider, _) in enumerate(sources)]
         index = names.index(grant.source) if grant.source in names else 0
-        slot = self._hub.slots.share(sources[index][0], (channel.id, index), viewer)
+        provider, source = sources[index]
+        key = (channel.id, index)
+        slot = self._hub.slots.share(provider, key, viewer)
         if slot is None:
-            raise LimitError(self._hub.full(sources[index][0]))
+            raise LimitError(self._hub.full(provider))
         try:
             session = self._hub.admit(channel, viewer, Face.HLS, grant.session)
         except LimitError:
             slot.release()
             raise
         self._hub.hold(session, slot)
-        return HlsSession(session, sources[index][1], names[index], sources[index][0])
+        return HlsSession(session, source, names[index], provider, key)
 
-    def _keep(self, hls: HlsSession, rewritten: Rewritten) -> None:
-        hls.variables.update(rewritten.variables)
-        if rewritten.target_duration is not None:
-            hls.idle = max(LEAST_IDLE, IDLE_TARGETS * rewritten.target_duration)
-        self._remember(hls)
 
-    def _remember(self, hls: HlsSession) -> None:
-        """It was heard of now."""
-        session = hls.session
-        if session.id not in self._sessions:
-            self._sessions[session.id] = hls
-            session.at_end(self._forget)
-        if hls.timer is not None and hls.timer.active():
-            hls.timer.reset(hls.idle)
-        else:
-            hls.timer = self._clock.callLater(hls.idle, self._idle, hls)
+def _playlists_of(source: Source, template: Template) -> list[str]:
+    """The playlists that a player goes on with: those that the first one leads to, or that itself."""
+    found = [link.url for link in template.links if link.role is Role.PLAYLIST]
+    return found if template.facts.multivariant and found else [source.url]
 
-    def _idle(self, hls: HlsSession) -> None:
-        """Nothing was asked for in a while; whether what is on its way is read is for its relay to judge."""
-        if hls.bodies:
-            self._remember(hls)
-        else:
-            hls.session.end(Outcome.VIEWER_LEFT)
 
-    def _forget(self, session: Session) -> None:
-        hls = self._sessions.pop(session.id, None)
-        if hls is not None and hls.timer is not None and hls.timer.active():
-            hls.timer.cancel()
-
-    async def _fetch(self, hls: HlsSession, url: str, here: str) -> Rewritten:
-        """A playlist of the origin's, rewritten; ``here`` leads from the playlist's own address to our content."""
-        direct = not self.proxy_content and self._hub.opener.needs_no_headers(hls.source)
-
-        def mint(target: str, role: Role, extension: str) -> str:
-            # An address with a password in it is not for others to see.
-            if direct and role in (Role.SEGMENT, Role.INIT) and "@" not in urlsplit(target).netloc:
-                return target
-            token = self._seal(hls, target, role)
-            if role is Role.KEY:
-                return "../key/" + token
-            return f"{here}{token}.{extension}"
-
-        try:
-            found = await self._cache.playlist(locate(hls.source, url), lambda: self._ask(hls.source, url))
-            body = found.body
-            rewriting = Rewriting(body, found.url, mint, hls.variables)
-            if len(body) > AT_ONCE:
-                await self._sliced(iter(rewriting))
-            else:
-                for _ in rewriting:
-                    pass
-            return rewriting.result()
-        except ProtocolError as error:
-            raise UpstreamError(502, f"the origin's playlist cannot be used: {error.sentence}") from None
-
-    async def _ask(self, source: Source, url: str) -> PlaylistBody:
-        """A playlist from its origin."""
-        upstream = await self._hub.opener.http(source, url)
-        if upstream.head is not None and upstream.head.status != 200:
-            upstream.stopProducing()
-            raise refusal(upstream.head.status)
-        try:
-            body = await Whole(upstream, MAX_BODY, "playlist").done.addTimeout(PLAYLIST_TIMEOUT, self._clock)
-        except TimeoutError:
-            raise UpstreamError(504, f"the origin's playlist took longer than {PLAYLIST_TIMEOUT:g} s") from None
-        if b"#EXTM3U" not in body[:ENOUGH]:
-            # This raises what it is instead, so that it is not kept: a page that says "later" may soon be gone.
-            Rewriting(body, upstream.url, lambda target, role, extension: target)
-        return PlaylistBody(upstream.url, body)
-
-    def _seal(self, hls: HlsSession, url: str, role: Role) -> str:
-        session = hls.session
-        return self._tokens.seal(Grant(url, role, session.channel.id, session.id, hls.source_name))
+def _directed(url: str, query: str) -> str:
+    """A playlist's address with the delivery directives of a query (RFC 8216bis section 6.2.5)."""
+    directives = [f"{name}={value}" for name, value in parse_qsl(query) if name.startswith("_HLS_")]
+    if not directives or not all(directive.isprintable() for directive in directives):
+        return url
+    return url + ("&" if urlsplit(url).query else "?") + "&".join(directives)

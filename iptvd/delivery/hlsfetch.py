@@ -1,8 +1,9 @@
 """
 What an HLS source consists of, fetched: playlists, keys, initialization sections, and segments as they arrive.
 
-Each request has a connection of its own. A segment's bytes are decrypted as they come, and looked at before any of
-them is passed on: a web page or the wrong key is a failure while the segment can still be asked for again.
+Requests follow each other on the connections that there are (`iptvd.protocols.kept`). A segment's bytes are decrypted
+as they come, and looked at before any of them is passed on: a web page or the wrong key is a failure while the segment
+can still be asked for again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from iptvd.delivery.decrypt import BLOCK, Decryption, implicit_iv
-from iptvd.delivery.hlspiece import MAX_SEGMENT, Arrival, NeedsRemux, Piece, SourceGone, Unplayable
+from iptvd.delivery.hlspiece import MAX_SEGMENT, Arrival, NeedsRemux, Piece, Unplayable
 from iptvd.delivery.opening import Ask, refusal
 from iptvd.delivery.whole import Whole
 from iptvd.errors import ProtocolError, UpstreamError
@@ -23,7 +24,8 @@ from iptvd.model import Source
 from iptvd.protocols.hls_playlist import Reading
 from iptvd.protocols.hls_values import ByteRange, InitSection, Key, KeyMethod, MediaPlaylist, MultivariantPlaylist
 from iptvd.protocols.http1 import ResponseHead
-from iptvd.protocols.http_upstream import HTTPUpstream
+from iptvd.protocols.http_upstream import HTTPUpstream, Kept
+from iptvd.protocols.kept import KeptConnections
 from iptvd.protocols.m3u8 import MAX_BODY
 from iptvd.protocols.sniff import Media, sniff
 from iptvd.protocols.upstream import Upstream
@@ -46,9 +48,9 @@ _PLAIN = Ask()
 class Asks(Protocol):
     """Asks for a URL that belongs to a source; `iptvd.delivery.opening.Opener` does."""
 
-    async def http(self, source: Source, url: str, ask: Ask = _PLAIN) -> HTTPUpstream:
+    async def http(self, source: Source, url: str, ask: Ask = _PLAIN, kept: Kept | None = None) -> HTTPUpstream:
         """
-        The response, whatever its status.
+        The response, whatever its status, on a connection that is kept for more where there is one.
 
         :raises UpstreamError: when none came.
         """
@@ -72,8 +74,13 @@ class HlsFetcher:
         self._source = source
         self._clock = clock
         self._sliced = sliced
+        self._kept = KeptConnections(clock)
         self._keys: dict[str, bytes] = {}
         self._init: tuple[InitSection, bytes] | None = None
+
+    def close(self) -> None:
+        """Close the connections that rest."""
+        self._kept.close()
 
     async def playlist(self, url: str, variables: Mapping[str, str]) -> MediaPlaylist | MultivariantPlaylist:
         """
@@ -83,12 +90,11 @@ class HlsFetcher:
         :raises SourceGone: when the origin does not give it any more.
         :raises UpstreamError: when it cannot be had or understood.
         """
-        upstream = await self._opener.http(self._source, url)
+        upstream = await self._opener.http(self._source, url, _PLAIN, self._kept)
         status = _status(upstream)
         if status != 200:
             upstream.stopProducing()
-            error = refusal(status)
-            raise SourceGone(error.status, error.sentence) if status in (401, 403, 404, 410) else error
+            raise refusal(status)
         body = await self._whole(upstream, MAX_BODY, "playlist")
         try:
             reading = Reading(body, upstream.url, variables)
@@ -140,18 +146,20 @@ class HlsFetcher:
         if length is not None or size is not None:
             piece.expected = len(piece.prefix) + (length or size or 0)
         known = max(0, known - len(piece.prefix))
-        body = Arrival(upstream, piece, decryption, self._clock, skip, length, known)
+        # What is more than was asked for is not waited for.
+        exact = size is not None and size == length
+        body = Arrival(upstream, piece, decryption, self._clock, skip, length, exact, known)
         await body.done
 
     async def _open(self, url: str, byte_range: ByteRange | None) -> tuple[HTTPUpstream, int]:
         """A response, and how many bytes of it come before what was asked for."""
         if byte_range is None:
-            upstream = await self._opener.http(self._source, url)
+            upstream = await self._opener.http(self._source, url, _PLAIN, self._kept)
             skip = 0
         else:
             start, stop = byte_range.start, byte_range.start + byte_range.length
             ask = Ask(headers=(("Range", f"bytes={start}-{stop - 1}"),))
-            upstream = await self._opener.http(self._source, url, ask)
+            upstream = await self._opener.http(self._source, url, ask, self._kept)
             partial = _status(upstream) == 206
             # An origin that knows no byte ranges answers with all of it.
             skip = 0 if partial else start

@@ -38,10 +38,6 @@ class NeedsRemux(UpstreamError):  # noqa: N818 - what is needed, not what went w
         self.inputs = inputs
 
 
-class SourceGone(UpstreamError):  # noqa: N818 - what happened to it
-    """The playlist is no longer to be had under its address: the source has to be resolved anew."""
-
-
 class Unplayable(UpstreamError):  # noqa: N818 - what it is
     """The segments are encrypted in a way that only some players can undo, and we cannot."""
 
@@ -175,6 +171,7 @@ class Arrival:
 
     :param skip: bytes at its start that are not wanted.
     :param length: bytes wanted after those, None for all.
+    :param exact: whether the response is to end with those, so that its connection is fit for another request.
     :param known: bytes of the result that the piece has already, from an earlier attempt.
     :ivar done: fires when all is there, or fails with an `UpstreamError`.
     """
@@ -187,6 +184,7 @@ class Arrival:
         clock: IReactorTime,
         skip: int,
         length: int | None,
+        exact: bool,
         known: int,
     ) -> None:
         self.done: Deferred[None] = Deferred(lambda _: self._stop())
@@ -196,6 +194,7 @@ class Arrival:
         self._clock = clock
         self._skip = skip
         self._left = length
+        self._exact = exact
         self._known = known
         self._timer: IDelayedCall = clock.callLater(SILENCE, self._silent)
         piece.flow_from(upstream)
@@ -211,14 +210,14 @@ class Arrival:
         except UpstreamError as error:
             self._fail(error)
         else:
-            if self._left == 0:
+            if self._left == 0 and not self._exact:
                 self._stop()
                 self._finish()
 
     def body_ended(self, error: UpstreamError | None) -> None:
         if self.done.called:
             return
-        if error is not None:
+        if error is not None and (self._left is None or self._left > 0):
             self._fail(error)
         elif self._left:
             self._fail(UpstreamError(502, "the origin sent less of a segment than its playlist says there is"))

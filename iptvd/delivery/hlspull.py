@@ -19,8 +19,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from iptvd.delivery.hlsfetch import Asks, HlsFetcher
-from iptvd.delivery.hlspiece import PACKET, NeedsRemux, Piece, SourceGone
-from iptvd.delivery.opening import Opened, Opener
+from iptvd.delivery.hlspiece import PACKET, NeedsRemux, Piece
+from iptvd.delivery.opening import Opened, Opener, SourceGone
 from iptvd.delivery.pacing import Pace
 from iptvd.errors import UpstreamError
 from iptvd.log import Log
@@ -280,6 +280,7 @@ class HlsUpstream(Upstream):
             if work is not None:
                 work.cancel()
         self._following = self._fetching = self._current = None
+        self._fetcher.close()
         self._pieces.clear()
 
     # IPushProducer

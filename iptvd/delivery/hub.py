@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from os import urandom
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from iptvd.delivery.feed import Opens
-from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, playable
+from iptvd.delivery.candidates import Opens
+from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, SourceGone, playable
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.slots import Slot, Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.log import Log
 from iptvd.model import Channel, Outcome, Source, SourceKind
+from iptvd.recording import Recording
 
 
 class SessionObserver(Protocol):
@@ -37,6 +39,7 @@ class Hub:
     Knows who watches what.
 
     :ivar sessions: those that have not ended, by id.
+    :ivar outcomes: how many ended in each way, those among them that were refused before they began.
     :ivar opener: opens what belongs to a source.
     :param sources: gives a channel's sources, best first, each with its provider's name.
     :param max_streams: sessions at once, 0 for no limit.
@@ -64,6 +67,7 @@ class Hub:
         self._wall = wall
         self.max_streams = max_streams
         self._sessions: dict[str, Session] = {}
+        self.outcomes: Counter[Outcome] = Counter()
         self._draining = False
         self._empty: Deferred[None] | None = None
         self._found_playlists: set[int] = set()
@@ -72,6 +76,11 @@ class Hub:
     def sessions(self) -> Mapping[str, Session]:
         """Who watches now."""
         return self._sessions
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._wall()
 
     def admit(self, channel: Channel, viewer: Viewer, face: Face, session_id: str = "") -> Session:
         """
@@ -88,6 +97,7 @@ class Hub:
         elif self.max_streams and len(self._sessions) >= self.max_streams:
             reason = f"all {self.max_streams} streams are in use (max_streams)"
         if reason:
+            self.outcomes[Outcome.REFUSED] += 1
             self._observer.session_refused(channel, reason)
             self.log.info("refused: {reason}", channel=channel.id, outcome=Outcome.REFUSED.value, reason=reason)
             raise LimitError(reason)
@@ -116,6 +126,14 @@ class Hub:
             raise UpstreamError(502, "its provider offers it in another form now: reload the playlist")
         return found
 
+    async def kinds(self, channel: Channel) -> list[SourceKind]:
+        """
+        The kinds of sources that a channel has now, that of the best first; never empty.
+
+        :raises UpstreamError: when there is no source.
+        """
+        return list(dict.fromkeys(source.kind for _, source in await self._sources(channel)))
+
     async def open(self, session: Session, ask: Ask, live: Opens | None = None) -> tuple[Source, Opened]:
         """
         Open the first of a channel's sources that works, for this session alone: a stream or a file.
@@ -127,9 +145,23 @@ class Hub:
         :raises LimitError: when there is no connection left for any.
         """
         channel = session.channel
+        sources = await self.sources(channel, channel.source_kind)
+        try:
+            return await self._open_first(session, ask, live, sources)
+        except SourceGone:
+            # Resolved anew before it counts: what is remembered of where a source is may be old.
+            fresh = await self.sources(channel, channel.source_kind)
+            if fresh == sources:
+                raise
+            return await self._open_first(session, ask, live, fresh)
+
+    async def _open_first(
+        self, session: Session, ask: Ask, live: Opens | None, sources: Sequence[tuple[str, Source]]
+    ) -> tuple[Source, Opened]:
+        channel = session.channel
         first_error: UpstreamError | None = None
         full = ""
-        for provider, source in await self.sources(channel, channel.source_kind):
+        for provider, source in sources:
             slot = self.slots.take(provider, session.viewer)
             if slot is None:
                 full = full or self.full(provider)
@@ -167,8 +199,9 @@ class Hub:
             session.at_end(lambda ended: slot.release())
 
     def found_playlist(self, channel: Channel) -> None:
-        """A channel that its provider lists as a stream is a playlist."""
-        self._found_playlists.add(channel.id)
+        """A channel that its provider lists as a stream is a playlist; of its past that says nothing about it."""
+        if not isinstance(channel, Recording):
+            self._found_playlists.add(channel.id)
 
     def kind_of(self, channel: Channel) -> SourceKind:
         """The form a channel has by what it sent, which is not always what its provider said."""
@@ -205,6 +238,8 @@ class Hub:
     def _ended(self, session: Session) -> None:
         del self._sessions[session.id]
         outcome = session.outcome.value if session.outcome else ""
+        if session.outcome is not None:
+            self.outcomes[session.outcome] += 1
         self._observer.session_ended(session)
         self.log.info(
             "session {session} ends: {outcome} after {seconds:.1f} s and {bytes} bytes. {reason}",

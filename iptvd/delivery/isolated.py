@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime, ITransport
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorFDSet, IReactorTime, ITransport
 from twisted.python.failure import Failure
 
+from iptvd.delivery.direct import DirectWriter
 from iptvd.delivery.relay import Relay
 from iptvd.delivery.resuming import Body, Reopen, ResumedUpstream
 from iptvd.delivery.session import Session
@@ -166,6 +167,10 @@ class IsolatedRelay:
         self._turn = means.clock.callLater(0, self._begin, splice, held)
 
     def _begin(self, splice: Splice, held: _Held) -> None:
+        self._turn = None
+        if isinstance(self._upstream, HTTPUpstream):
+            # It has told what it has to tell, and a film may last for hours.
+            self._upstream.head = None
         left = self._body.left
         # The upstream keeps its receiver: what it held is not kept with it.
         data, held.data = held.data, b""
@@ -175,13 +180,14 @@ class IsolatedRelay:
     def _pass_through(self) -> None:
         """Have `Relay` do it from here on."""
         self._let_go()
-        if self._first:
-            self._transport.write(self._first)
-        means = self._means
+        consumer, means = self._consumer(), self._means
+        first, self._first = self._first, b""
+        if first:
+            consumer.write(first)
         self._relay = Relay(
             self._session,
             ResumedUpstream(self._upstream, self._body),
-            self._transport,  # type: ignore[arg-type]
+            consumer,
             means.clock,
             means.stall_timeout,
             means.client_timeout,
@@ -189,6 +195,16 @@ class IsolatedRelay:
             self._passed,
         )
         self._relay.start()
+
+    def _consumer(self) -> IConsumer:
+        """What `Relay` writes to."""
+        sink = plain_socket(self._transport)
+        if sink is not None:
+            try:
+                return DirectWriter(sink, self._transport, self._means.reactor)
+            except OSError:
+                pass
+        return self._transport  # type: ignore[return-value]
 
     def _passed(self, outcome: Outcome, reason: str) -> None:
         self._over = True
@@ -203,6 +219,8 @@ class IsolatedRelay:
             self._uncounted -= of_head
             count -= of_head
         self._body.came += count
+        if count and not self._session.bytes_sent:
+            self._session.first_byte()
         self._session.bytes_sent += count
 
     def _moved_all(self, end: End) -> None:

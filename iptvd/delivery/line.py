@@ -4,38 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from attrs import define
-
-from iptvd.delivery.hlspiece import SourceGone
+from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.hlspull import HlsUpstream
+from iptvd.delivery.opening import SourceGone
 from iptvd.delivery.slots import Slot
 from iptvd.errors import UpstreamError
 from iptvd.protocols.joins import Follower
 from iptvd.protocols.mpegts import Packets
-from iptvd.protocols.translation import Translator
+from iptvd.protocols.translation import Translator, read_ending
 from iptvd.protocols.upstream import Upstream
-
-#: Seconds until a source that failed is tried again, doubled with each failure in a row.
-FIRST_BACKOFF = 0.25
-MOST_BACKOFF = 15.0
-
-
-@define(eq=False)
-class Health:
-    """
-    How a source has done lately.
-
-    :ivar failures: in a row.
-    :ivar not_before: when it may be tried again.
-    """
-
-    failures: int = 0
-    not_before: float = 0.0
-
-    def failed(self, now: float) -> None:
-        """It has failed once more."""
-        self.not_before = now + min(FIRST_BACKOFF * 2**self.failures, MOST_BACKOFF)
-        self.failures += 1
 
 
 class Listener(Protocol):
@@ -98,6 +75,24 @@ class Line:
         self.follower = Follower()
         self.began = self.heard
         self.leads = False
+
+    def entering(self, packets: bytes, broadcast: Broadcast, since: float) -> bytes:
+        """
+        Its packets from a join point on, as they are to follow what viewers have had so far; later ones go by way of
+        its `translator`, if it has one then.
+
+        :param packets: the first at the join point.
+        :param since: from when on what is in the ring tells how that ended, by the ring's clock.
+        """
+        ring, tables = broadcast.ring, broadcast.follower.tables
+        blocks = [block.data for block in ring.after(ring.first, ring.next - ring.first) if block.time >= since]
+        # The tables may have been sent before that.
+        ending = read_ending([tables, *blocks]) if blocks else None
+        program = self.follower.program
+        if ending is None or program is None:
+            return self.follower.tables + packets
+        self.translator = Translator(ending, program, self.follower.pmt_pid)
+        return self.translator.translate(packets)
 
     def close(self) -> None:
         """Close its connection and give its slot back."""

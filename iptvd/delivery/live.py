@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from iptvd.delivery.broadcast import Broadcast
-from iptvd.delivery.feed import Feed, Opens, Timing
+from iptvd.delivery.candidates import Opens
+from iptvd.delivery.feed import Feed, Timing
 from iptvd.delivery.ring import Budget, Ring
 from iptvd.delivery.session import Session
 from iptvd.delivery.session import Viewer as Who
@@ -110,15 +111,17 @@ class Live:
         :raises NotShareable: when it is no MPEG-TS.
         """
         on_air = self._on_air.get(channel.id)
-        if on_air is None:
+        if on_air is not None:
+            on_air.users += 1
+            if on_air.linger is not None and on_air.linger.active():
+                on_air.linger.cancel()
+                on_air.feed.watch(True)
+        if on_air is None or on_air.closed:
+            # A feed that is watched again may find that there is no hope for it.
             on_air = self._make(channel)
             on_air.users += 1
             on_air.work = Deferred.fromCoroutine(on_air.feed.start(who))
             on_air.work.addBoth(self._started, on_air)
-        else:
-            on_air.users += 1
-        if on_air.linger is not None and on_air.linger.active():
-            on_air.linger.cancel()
         if on_air.starting:
             waiting: Deferred[None] = Deferred()
             on_air._waiting.append(waiting)
@@ -141,6 +144,7 @@ class Live:
         if on_air.starting:
             self._close(on_air)
         else:
+            on_air.feed.watch(False)
             on_air.linger = self._clock.callLater(self.settings.linger, self._close, on_air)
 
     def back_for(self, agent: str) -> float:

@@ -46,6 +46,9 @@ class LiveSources:
         try:
             return await open_hls(self._opener, source, self._clock, self._sliced, self.cap)
         except NeedsRemux as needs:
+            if source.proxy is not None:
+                sentence = "this channel's HLS has to be remuxed by ffmpeg, which cannot go through the SOCKS proxy"
+                raise UpstreamError(502, f"{sentence}: open its HLS form instead") from None
             if not self._ffmpeg:
                 raise UpstreamError(502, "this channel's HLS has to be remuxed, and there is no ffmpeg") from None
             command = remux_command(self._ffmpeg, needs.inputs, source)

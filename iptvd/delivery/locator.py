@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from iptvd.model import Headers, Source
+from iptvd.protocols.socks5 import Proxy
 
 
 @frozen
@@ -19,8 +20,13 @@ class Locator:
     home: str = field(repr=False)
     headers: Headers = field(repr=False)
     verify_tls: bool
+    proxy: Proxy | None = field(default=None, repr=False)
+
+    def to(self, url: str) -> Locator:
+        """Another URL, asked for in the same way."""
+        return Locator(url, self.home, self.headers, self.verify_tls, self.proxy)
 
 
 def locate(source: Source, url: str) -> Locator:
     """The locator of a URL that belongs to a source."""
-    return Locator(url, "/".join(source.url.split("/", 3)[:3]), source.headers, source.verify_tls)
+    return Locator(url, "/".join(source.url.split("/", 3)[:3]), source.headers, source.verify_tls, source.proxy)

@@ -15,7 +15,7 @@ from iptvd.errors import ProtocolError, UpstreamError
 from iptvd.model import Headers, Source, SourceKind
 from iptvd.protocols.file_upstream import FileUpstream
 from iptvd.protocols.http1 import Framing, ResponseHead
-from iptvd.protocols.http_upstream import Connect, HTTPUpstream, Timeouts, headers_for, open_http
+from iptvd.protocols.http_upstream import Connect, HTTPUpstream, Kept, Timeouts, headers_for, open_http
 from iptvd.protocols.process_upstream import IReactor, ProcessUpstream
 from iptvd.protocols.ranges import (
     RangeNotSatisfiable,
@@ -89,15 +89,21 @@ class FoundPlaylist(UpstreamError):  # noqa: N818 - what was found, not what wen
         super().__init__(406, "this channel is an HLS playlist")
 
 
+class SourceGone(UpstreamError):  # noqa: N818 - what happened to it
+    """An origin does not give something, which it may have given before: it may be had at another address now."""
+
+
 def refusal(status: int) -> UpstreamError:
     """What an origin's error status becomes for a viewer."""
     if status in (404, 410):
-        return UpstreamError(404, f"the origin does not have it (it answered {status})")
+        return SourceGone(404, f"the origin does not have it (it answered {status})")
+    if status in (401, 403):
+        return SourceGone(502, f"the origin refuses access (it answered {status})")
     if status in (429, 503):
         return UpstreamError(503, f"the origin is overloaded or full (it answered {status})")
     if status in (408, 504):
         return UpstreamError(504, f"the origin did not answer in time (it answered {status})")
-    if status in (401, 403, 451):
+    if status == 451:
         return UpstreamError(502, f"the origin refuses access (it answered {status})")
     return UpstreamError(502, f"the origin failed (it answered {status})")
 
@@ -177,12 +183,15 @@ class Opener:
 
     def needs_no_headers(self, source: Source) -> bool:
         """Whether anyone may ask for what belongs to a source: our own name does not count as a header it needs."""
-        return all(name.lower() == "user-agent" and value == self._user_agent for name, value in source.headers)
+        return source.proxy is None and all(
+            name.lower() == "user-agent" and value == self._user_agent for name, value in source.headers
+        )
 
-    async def http(self, source: Source, url: str, ask: Ask = Ask()) -> HTTPUpstream:
+    async def http(self, source: Source, url: str, ask: Ask = Ask(), kept: Kept | None = None) -> HTTPUpstream:
         """
         Ask for a URL that belongs to a source, with the source's headers.
 
+        :param kept: see `iptvd.protocols.http_upstream.open_http`.
         :raises UpstreamError: when no response came.
         """
         try:
@@ -201,13 +210,18 @@ class Opener:
                 self._timeouts,
                 method=ask.method,
                 verify_tls=source.verify_tls,
+                proxy=source.proxy,
+                kept=kept,
             )
         except UpstreamError as error:
             self._observer.upstream_failed(error.status)
             raise
         status = _head_of(upstream).status
         if status >= 400 and status != 416:
-            self._observer.upstream_failed(refusal(status).status)
+            refused = refusal(status)
+            self._observer.upstream_failed(refused.status)
+            if source.renew is not None and isinstance(refused, SourceGone):
+                source.renew()
         return upstream
 
     async def open_url(self, source: Source, url: str, ask: Ask) -> Opened:

@@ -8,7 +8,7 @@ from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.feed import NotShareable
-from iptvd.delivery.hls import IDLE_TARGETS, LEAST_IDLE
+from iptvd.delivery.hls_sessions import IDLE_TARGETS, LEAST_IDLE
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.live import Live
 from iptvd.delivery.opening import FoundPlaylist

@@ -4,22 +4,30 @@ A broadcast as HLS: a window of the newest segments and its playlist.
 Segments that have left the window stay for as long as RFC 8216 section 6.2.2 asks, so that who has an older playlist
 finds them; and the window is never shorter than three target durations, once there is that much. Room comes before
 both: past it the oldest segments go.
+
+A player that begins with one segment never has more than that ahead of it: it would run dry before each one that is as
+long, and for seconds where it asks for the playlist a moment too early. So a channel that was just turned on has two
+short segments in its first playlist and short ones after it, unless its origin sends more than that at once; and a
+playlist that is asked for when a segment is about to be complete waits for it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from time import perf_counter
 
 from attrs import define
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.broadcast import Broadcast
-from iptvd.delivery.cutting import Cutter
+from iptvd.delivery.cutting import SHORT, Cutter
 from iptvd.delivery.pieces import Segment
 from iptvd.errors import UpstreamError
 from iptvd.protocols.hls_writer import Listed, media_playlist, with_prefix
+from iptvd.protocols.timestamps import TICKS, elapsed
 
 #: Seconds of media in a segment, and segments in a playlist.
 TARGET = 2.0
@@ -32,6 +40,14 @@ SHARE = 2
 #: Seconds that it lives on without a request, and that the first playlist is waited for.
 LINGER = 15.0
 PATIENCE = 15.0
+#: Targets of media in the first playlist at least, and those that a player has ahead where no segment has to be short.
+FIRST = 2 * SHORT
+AMPLE = 2
+#: Seconds before and after a segment is due in which a playlist waits for it.
+EARLY = 0.3
+LATE = 1.0
+#: Seconds of answering those who wait in one turn of the reactor.
+_SLICE = 0.005
 #: Bits a second that are announced while nothing is known.
 _BANDWIDTH = 8_000_000
 
@@ -63,7 +79,8 @@ class Packager:
     :param target: seconds of media that a segment has at least.
     :param window: segments that a playlist has at least, once there are so many.
     :param name: a segment's address, relative to what `playlist` is given, by its number.
-    :param most: bytes that it may hold; a block of the ring is taken whole before room is made for it.
+    :param smooth: whether segments are short where there is little yet, and playlists wait for what is due.
+    :param most: bytes that it may hold.
     """
 
     def __init__(
@@ -77,15 +94,18 @@ class Packager:
         window: int = WINDOW,
         name: Callable[[int], str] = _name,
         most: int = MOST,
+        smooth: bool = True,
         linger: float = LINGER,
         patience: float = PATIENCE,
     ) -> None:
         self._broadcast = broadcast
         self._clock = clock
         self._closed = closed
+        self._target = target
         self._count = window
         self._name = name
         self._most = most
+        self._smooth = smooth
         self._linger = linger
         self._patience = patience
         self._window: deque[_Kept] = deque()
@@ -93,16 +113,20 @@ class Packager:
         self._by_number: dict[int, Segment] = {}
         self._size = 0
         self._seconds = 0.0
+        # When who began with the first playlist has played all there is.
+        self._dry = 0.0
         self._discontinuities = 0
         self._independent = True
         self._bandwidth = 0.0
         self._body = b""
-        self._waiting: list[Deferred[None]] = []
+        self._waiting: deque[Deferred[None]] = deque()
+        self._turn: IDelayedCall | None = None
         self._over = False
         # The number goes on where one packager follows another: an address never means two things.
         sequence = int(wall())
         self._cutter = Cutter(broadcast.ring, clock, wall, target, sequence, most // SHARE, self._add)
         self._idle: IDelayedCall = clock.callLater(linger, self._look_if_idle)
+        self._cutter.shorten(smooth and self._span() < AMPLE * target)
         broadcast.observe(self._look, self.discontinuity)
         self._cutter.look()
 
@@ -136,11 +160,12 @@ class Packager:
         :raises UpstreamError: 504 when no segment is complete in time, 503 when it has closed.
         """
         self.touched()
-        if not self._body and not self._over:
-            waiting: Deferred[None] = Deferred(self._waiting.remove)
-            self._waiting.append(waiting)
+        if self._body:
+            with suppress(TimeoutError):
+                await self._more(self._until_due())
+        elif not self._over:
             try:
-                await waiting.addTimeout(self._patience, self._clock)
+                await self._more(self._patience)
             except TimeoutError:
                 raise UpstreamError(
                     504, f"nothing that a player can begin with came within {self._patience:g} s"
@@ -149,6 +174,18 @@ class Packager:
         if self._over:
             raise UpstreamError(503, "the channel has been turned off")
         return with_prefix(self._body, prefix)
+
+    def _until_due(self) -> float:
+        """Seconds for which the next segment is worth waiting for, 0 when it is not."""
+        due, now = self._cutter.due, self._clock.seconds()
+        near = self._smooth and due is not None and due - EARLY <= now < due + LATE
+        return due + LATE - now if near and due is not None else 0.0
+
+    async def _more(self, patience: float) -> None:
+        if patience:
+            waiting: Deferred[None] = Deferred(self._waiting.remove)
+            self._waiting.append(waiting)
+            await waiting.addTimeout(patience, self._clock)
 
     def segment(self, sequence: int) -> Segment | None:
         """A segment by its number; None when it is gone or yet to come."""
@@ -179,7 +216,10 @@ class Packager:
         self._by_number.clear()
         self._size = 0
         self._body = b""
-        self._tell()
+        if self._turn is not None:
+            self._turn.cancel()
+        while self._waiting:
+            self._waiting.popleft().callback(None)
         self._closed()
 
     def _look_if_idle(self) -> None:
@@ -189,11 +229,26 @@ class Packager:
             self.close()
 
     def _tell(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.callback(None)
+        """Answer those who wait, in turns of a few milliseconds."""
+        self._turn = None
+        begun = perf_counter()
+        while self._waiting:
+            self._waiting.popleft().callback(None)
+            if self._waiting and perf_counter() - begun > _SLICE:
+                self._turn = self._clock.callLater(0, self._tell)
+                return
 
     # Segments
+
+    def _span(self) -> float:
+        """Seconds between the first and the last join point that there are."""
+        joins = self._broadcast.ring.joins
+        if not joins:
+            return 0.0
+        first, last = joins[0], joins[-1]
+        if first.pts is None or last.pts is None:
+            return last.time - first.time
+        return elapsed(first.pts, last.pts) / TICKS
 
     def _look(self) -> None:
         self._cutter.look()
@@ -214,10 +269,19 @@ class Packager:
                 self._leave()
         self._expire()
         self._make_room()
+        now = self._clock.seconds()
+        if not self._body:
+            if self._smooth and self._seconds < FIRST * self._target:
+                return
+            self._dry = now + self._seconds
+        else:
+            self._dry = max(self._dry, now) + sum(segment.duration for segment in segments)
+        self._cutter.shorten(self._smooth and self._dry - now < AMPLE * self._target)
         for kept in self._window:
             kept.longest = max(kept.longest, self._seconds)
         self._write()
-        self._tell()
+        if self._turn is None:
+            self._tell()
 
     def _leave(self) -> None:
         """The oldest segment leaves the window."""

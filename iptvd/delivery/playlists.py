@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.flight import Flight
 from iptvd.delivery.locator import Locator
+from iptvd.delivery.template import Template
 from iptvd.errors import IptvdError
 
 #: Seconds for which a playlist without a target duration (a multivariant one) is used again.
@@ -33,10 +34,12 @@ class PlaylistBody:
     A playlist as it came.
 
     :ivar url: after redirects, against which its URIs resolve.
+    :ivar forms: what was made of it for all viewers, by what that depends on.
     """
 
     url: str = field(repr=False)
     body: bytes = field(repr=False)
+    forms: dict[object, Template] = field(factory=dict, init=False, eq=False, repr=False)
 
     @property
     def max_age(self) -> float:
@@ -77,16 +80,23 @@ class Playlists:
         """How many are being fetched."""
         return len(self._flights)
 
+    def fresh(self, locator: Locator) -> PlaylistBody | None:
+        """A playlist that is there; None when it has to be fetched, or waited for."""
+        kept = self._kept.get(locator)
+        if kept is None:
+            return None
+        self.hits += 1
+        return kept.playlist
+
     async def get(self, locator: Locator, fetch: Callable[[], Awaitable[PlaylistBody]]) -> PlaylistBody:
         """
         A playlist that is fresh; what ``fetch`` raises comes out, for all that waited for it.
 
         :param locator: a blocking reload (``_HLS_msn`` in its URL) is a playlist of its own.
         """
-        kept = self._kept.get(locator)
-        if kept is not None:
-            self.hits += 1
-            return kept.playlist
+        fresh = self.fresh(locator)
+        if fresh is not None:
+            return fresh
         flight = self._flights.get(locator)
         if flight is not None:
             self.hits += 1

@@ -1,12 +1,17 @@
-"""How well a live source keeps up, by the clock of its programme: whether it is silent, and whether it trickles."""
+"""How well a live source keeps up: whether it is silent, whether its clock trickles, and how many bits it brings."""
 
 from __future__ import annotations
+
+from collections import deque
 
 #: Seconds of media at most that a source which delivers in bursts is taken to have delivered in advance.
 MOST_AHEAD = 15.0
 #: A source whose clock runs slower than this share of real time, over so many seconds, has stalled.
 TRICKLE = 0.7
 TRICKLE_SECONDS = 10.0
+
+#: Seconds over which bits are counted.
+RATE_SECONDS = 5.0
 
 _WRAP = 300 << 33
 _TICKS = 27e6
@@ -68,3 +73,29 @@ class Pulse:
             return False
         self._measured = (now, self._played)
         return not self._ahead and self._played - before < TRICKLE * (now - then)
+
+
+class Rate:
+    """How much has come lately, from looks at it a few times a second; between two looks it costs an addition."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._looks: deque[tuple[float, int]] = deque()
+
+    def came(self, size: int) -> None:
+        """So many bytes more."""
+        self._bytes += size
+
+    def see(self, now: float) -> None:
+        """Note how many there are by now, and forget what is older than is counted."""
+        looks = self._looks
+        looks.append((now, self._bytes))
+        while len(looks) > 1 and looks[1][0] <= now - RATE_SECONDS:
+            looks.popleft()
+
+    def bits(self, now: float) -> float:
+        """Bits a second since the oldest look that counts."""
+        if not self._looks:
+            return 0.0
+        then, before = self._looks[0]
+        return 8 * (self._bytes - before) / (now - then) if now > then else 0.0

@@ -73,8 +73,11 @@ class Relay:
         if self._over:
             return
         self._since = self._clock.seconds()
+        first = not self._session.bytes_sent
         self._session.bytes_sent += len(data)
         self._consumer.write(data if isinstance(data, bytes) else bytes(data))
+        if first:
+            self._session.first_byte()
 
     def body_ended(self, error: UpstreamError | None) -> None:
         """There is no more."""

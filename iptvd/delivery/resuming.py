@@ -54,7 +54,8 @@ class Body:
         self._stop: int | None = None
         self._size: int | None = None
         self._validator = ""
-        self._head = head
+        # What it is compared with, should it be asked for again.
+        self._head = head if reopen is not None else None
         self._attempts = 0
         self._came_before = 0
         if head is not None:

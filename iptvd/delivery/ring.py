@@ -13,8 +13,13 @@ from collections import deque
 
 from attrs import define, field, frozen
 
+from iptvd.protocols.mpegts import announced_gap
+
 #: Seconds after which a join point that no other has followed is let go of.
 STALE = 60.0
+#: Bytes that are given in one piece at most, and blocks on either side of a join point that tell its counters.
+_TOGETHER = 1 << 20
+_AROUND = 32
 #: Blocks that have left are cut off the list in one go, when there are this many of them.
 _CUT = 512
 
@@ -81,6 +86,7 @@ class Ring:
         self.size = 0
         self.end = 0
         self._joins: deque[JoinPoint] = deque()
+        self._gap: tuple[JoinPoint, bytes] | None = None
 
     @property
     def first(self) -> int:
@@ -111,6 +117,22 @@ class Ring:
         """At most so many blocks from a number on; the caller knows that the first is there."""
         index = number - self._cut
         return self._blocks[index : index + most]
+
+    def since(self, number: int) -> bytes:
+        """
+        All from a block on in one piece; empty where there is nothing, that is gone, or it is very much.
+
+        A single block is not copied.
+        """
+        index = number - self._cut
+        blocks = self._blocks
+        if not self._gone <= index < len(blocks):
+            return b""
+        if index == len(blocks) - 1:
+            return blocks[index].data
+        if self.end - blocks[index].offset > _TOGETHER:
+            return b""
+        return b"".join([block.data for block in blocks[index:]])
 
     def append(self, data: bytes, now: float) -> Block:
         """Take a block in, and let go of what is too old or too much."""
@@ -145,8 +167,23 @@ class Ring:
         wanted = self._blocks[-1].time - back
         return next((join for join in reversed(self._joins) if join.time <= wanted), self._joins[0])
 
+    def gap_before(self, join: JoinPoint) -> bytes:
+        """
+        What is to be sent before a join point, tables included, to one who was sent something else before.
+
+        Many may jump to the same one: it is made once.
+        """
+        if self._gap is None or self._gap[0] is not join:
+            index = join.number - self._cut
+            around = self._blocks[max(index - _AROUND, self._gone) : index + _AROUND]
+            data = b"".join([block.data for block in around])
+            place = join.offset - around[0].offset
+            self._gap = join, announced_gap(data[:place], join.tables + data[place:]) + join.tables
+        return self._gap[1]
+
     def clear(self) -> None:
         """Let go of everything; numbers and offsets go on."""
+        self._gap = None
         self._budget.used -= self.size
         self.size = 0
         self._cut += len(self._blocks)

@@ -5,10 +5,13 @@ A segment is known by how its origin is asked for it (`Locator`) and by the byte
 the only one: who asks while it is on its way reads along from the beginning, and who asks later gets what was kept.
 When the last reader leaves before the end, the fetch goes on if more than half is there, else it is stopped.
 
-How long a thing is kept is said when it is asked for: a few target durations, so that a segment is gone soon after
-its playlist has forgotten it, and before an origin that uses names again has another one under its name. It counts
-from when the thing was whole. Keys have a shelf of their own, are few, and live `KEY_LIFE` seconds at most. Errors are
-not kept: those who waited get them, and who asks next asks the origin.
+Nothing outlives its playlist: what is asked for is kept for the time that a player may go on with one version of a
+playlist, and each new version renews what it names. So a segment is gone once no player can know of it any more. An
+origin that gives another segment a name that it has used before is noticed by the numbers of the two: see `renew`.
+Keys have a shelf of their own, are few, and live `KEY_LIFE` seconds at most. Errors are not kept: those who waited get
+them, and who asks next asks the origin.
+
+A fetch has one of its provider's connections for as long as it lasts, whoever asked for it and has left since.
 
 The bytes of segments, those on their way included, stay below the limit. What would take more than a quarter of it,
 or finds no room because all is in use, is not shared: each viewer has it by a request of its own. Only a body that
@@ -18,7 +21,7 @@ does not tell its length can turn out to be too much later; it is then no longer
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -27,7 +30,8 @@ from iptvd.delivery.flight import Flight
 from iptvd.delivery.locator import Locator
 from iptvd.delivery.opening import Ask, Opened
 from iptvd.delivery.playlists import PlaylistBody, Playlists
-from iptvd.delivery.shelf import Entry, Key, Shelf
+from iptvd.delivery.shelf import Entry, Key, Shelf, Terms
+from iptvd.delivery.slots import Slot
 from iptvd.errors import UpstreamError
 from iptvd.protocols.m3u8 import Role
 
@@ -74,14 +78,16 @@ class Figures:
 
 
 class _Alone:
-    """What is not shared, for the first who takes it."""
+    """What is not shared, for the first who takes it: from then on it has the connection of that viewer's session."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, slot: Slot) -> None:
         self._opened: Opened | None = opened
+        self._slot = slot
 
     def take(self) -> Opened | None:
         """What was opened, once."""
         opened, self._opened = self._opened, None
+        self._slot.release()
         return opened
 
     def close(self) -> None:
@@ -128,20 +134,20 @@ class SegmentCache:
             sum(entry.body.held for entry in entries) + self._playlists.held,
         )
 
-    async def open(self, locator: Locator, ask: Ask, role: Role, life: float, fetch: Fetch) -> Opened:
+    async def open(self, locator: Locator, ask: Ask, role: Role, terms: Terms, fetch: Fetch) -> Opened:
         """
         Open a segment, an initialization section or a key; anything else goes to the origin each time.
 
-        :param life: seconds for which it may be kept once it is whole.
         :param fetch: asks the origin what the viewer has asked. It may serve others, and go on when this viewer has
             left.
         :return: an upstream of the viewer's own, with the status and headers that the origin gave the first. Whoever
             gets it attaches a receiver or stops it.
         :raises UpstreamError: what ``fetch`` raised, for all that waited for it.
+        :raises LimitError: when there is no connection to fetch it by.
         """
         if role not in _SHARED or any(name.lower() not in _UNDERSTOOD for name, _ in ask.headers):
-            return await self._pass(fetch)
-        shelf = self._keys if role is Role.KEY else self._segments
+            return await self._pass(terms, fetch)
+        shelf = self._shelf(role)
         byte_range = (ask.get("Range") or "").strip(" \t")
         conditional = ask.method != "GET" or ask.get("If-Range") is not None
         entry = shelf.find((locator, ""))
@@ -150,16 +156,45 @@ class SegmentCache:
                 self._hits += 1
                 return entry.answer(ask)
             if conditional:
-                return await self._pass(fetch)
+                return await self._pass(terms, fetch)
             entry = shelf.find((locator, byte_range))
         if entry is not None:
             self._hits += 1
             return entry.read()
-        return await self._shared(shelf, (locator, byte_range), life, fetch)
+        return await self._shared(shelf, (locator, byte_range), terms, fetch)
+
+    def whole(self, locator: Locator, role: Role) -> Entry | None:
+        """A thing that is there as a whole, for one who sends it; None when it has to be opened."""
+        entry = self._shelf(role).find((locator, "")) if role in _SHARED else None
+        if entry is None or not entry.whole:
+            return None
+        self._hits += 1
+        return entry
+
+    def renew(self, named: Iterable[tuple[Locator, Role]], again: Iterable[Locator], life: float) -> None:
+        """
+        Keep what a new version of a playlist names.
+
+        :param again: what it names is another thing than what its last version named so.
+        :param life: seconds from now, see `Terms`.
+        """
+        for locator in again:
+            self._segments.forget(locator)
+        for locator, role in named:
+            if role in _SHARED:
+                self._shelf(role).renew((locator, ""), life)
+
+    def let_go(self, provider: str) -> bool:
+        """Stop a fetch that nobody waits for, because its connection is wanted; whether there was one."""
+        return self._segments.let_go(provider) or self._keys.let_go(provider)
 
     async def playlist(self, locator: Locator, fetch: Callable[[], Awaitable[PlaylistBody]]) -> PlaylistBody:
         """See `Playlists.get`."""
         return await self._playlists.get(locator, fetch)
+
+    def fresh_playlist(self, locator: Locator) -> PlaylistBody | None:
+        """See `Playlists.fresh`."""
+        return self._playlists.fresh(locator)
 
     def clear(self) -> None:
         """Stop all fetches and let go of everything; who waits for or reads something gets an error."""
@@ -170,30 +205,35 @@ class SegmentCache:
         self._keys.clear(error)
         self._playlists.clear(error)
 
-    async def _pass(self, fetch: Fetch) -> Opened:
+    def _shelf(self, role: Role) -> Shelf:
+        return self._keys if role is Role.KEY else self._segments
+
+    async def _pass(self, terms: Terms, fetch: Fetch) -> Opened:
         self._passed += 1
-        return await fetch()
+        slot = terms.hold()
+        try:
+            return await fetch()
+        finally:
+            slot.release()
 
-    async def _shared(self, shelf: Shelf, key: Key, life: float, fetch: Fetch) -> Opened:
+    async def _shared(self, shelf: Shelf, key: Key, terms: Terms, fetch: Fetch) -> Opened:
         flight = self._flights.get((shelf, key))
-        if flight is not None:
-            found = await flight.join()
-        else:
+        begun = flight is None
+        if flight is None:
             self._misses += 1
-            found = await self._take_off(shelf, key, life, fetch)
-        if isinstance(found, _Alone):
-            return found.take() or await self._pass(fetch)
-        if flight is not None:
+            flight = self._flights[shelf, key] = self._flight(shelf, key)
+        # What it brings is taken at the moment it lands, which may be before this goes on: then it is let go of.
+        waiter = flight.join().addCallback(_taken)
+        if begun:
+            flight.start(lambda: _fetched(shelf, key, terms, fetch))
+        opened = await waiter
+        if opened is None:
+            return await self._pass(terms, fetch)
+        if not begun:
             self._hits += 1
-        return found.read() if isinstance(found, Entry) else found
+        return opened
 
-    def _take_off(self, shelf: Shelf, key: Key, life: float, fetch: Fetch) -> Awaitable[_Found]:
-        async def work() -> _Found:
-            opened = await fetch()
-            if opened.upstream is None:
-                return opened
-            return shelf.put(key, opened, life) or _Alone(opened)
-
+    def _flight(self, shelf: Shelf, key: Key) -> Flight[_Found]:
         def closed() -> None:
             del self._flights[shelf, key]
 
@@ -203,8 +243,24 @@ class SegmentCache:
             elif isinstance(found, _Alone):
                 found.close()
 
-        flight: Flight[_Found] = Flight(closed, landed)
-        self._flights[shelf, key] = flight
-        waiter = flight.join()
-        flight.start(work)
-        return waiter
+        return Flight(closed, landed)
+
+
+async def _fetched(shelf: Shelf, key: Key, terms: Terms, fetch: Fetch) -> _Found:
+    slot = terms.hold()
+    try:
+        opened = await fetch()
+    except BaseException:
+        slot.release()
+        raise
+    if opened.upstream is None:
+        slot.release()
+        return opened
+    return shelf.put(key, opened, terms, slot) or _Alone(opened, slot)
+
+
+def _taken(found: _Found) -> Opened | None:
+    """One waiter's share; None when it was for another."""
+    if isinstance(found, Entry):
+        return found.read()
+    return found.take() if isinstance(found, _Alone) else found

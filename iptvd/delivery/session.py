@@ -49,6 +49,7 @@ class Session:
     bytes_sent: int = 0
     outcome: Outcome | None = None
     reason: str = ""
+    _at_first: Callable[[Session], None] | None = field(default=None, repr=False)
     _at_end: dict[object, Callable[[Session], None]] = field(factory=dict, repr=False)
 
     def at_end(self, call: Callable[[Session], None]) -> Callable[[], None]:
@@ -65,6 +66,16 @@ class Session:
             self._at_end.pop(mark, None)
 
         return forget
+
+    def at_first_byte(self, call: Callable[[Session], None]) -> None:
+        """Have this called once, when the first of its media has been handed over."""
+        self._at_first = call
+
+    def first_byte(self) -> None:
+        """The first of its media has been handed over; saying so again does nothing."""
+        call, self._at_first = self._at_first, None
+        if call is not None:
+            call(self)
 
     def end(self, outcome: Outcome, reason: str = "") -> None:
         """End it; only the first outcome counts."""

@@ -13,6 +13,7 @@ be kept for it. A single reader is never behind: it sees no difference.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -26,6 +27,8 @@ from iptvd.protocols.upstream import HOLD, Receiver, Upstream
 
 #: Seconds of handing on in one reactor turn.
 SLICE = 0.010
+#: Bytes of a block on average, below which blocks are put together once nobody is in the middle of them.
+_SMALL = 16384
 
 
 class Owner(Protocol):
@@ -74,6 +77,7 @@ class SharedBody:
         self._paused = False
         self._heard = clock.seconds()
         self._readers: dict[Reader, None] = {}
+        self._lent = 0
         self._due: deque[Reader] = deque()
         self._turn: IDelayedCall | None = None
         self._serving = False
@@ -85,8 +89,13 @@ class SharedBody:
 
     @property
     def read(self) -> bool:
-        """Whether it has readers."""
-        return bool(self._readers)
+        """Whether it has readers, or is lent."""
+        return bool(self._readers) or self._lent > 0
+
+    @property
+    def blocks(self) -> Sequence[bytes]:
+        """All of it, when all of it is there."""
+        return self._blocks
 
     @property
     def silent_for(self) -> float:
@@ -111,6 +120,17 @@ class SharedBody:
         reader.pump()
         self.settle()
         return reader
+
+    def lend(self) -> Callable[[], None]:
+        """Count as read by one who sends its blocks without being a reader; to be called when that is over."""
+        self._lent += 1
+
+        def give_back() -> None:
+            self._lent -= 1
+            if not self.read:
+                self._owner.readers_left()
+
+        return give_back
 
     def let_pass(self) -> None:
         """Keep from now on only what readers have yet to get."""
@@ -174,8 +194,24 @@ class SharedBody:
         del self._readers[reader]
         if self._readers:
             self.settle()
-        else:
+            return
+        if self.over and not self._passing and len(self._blocks) * _SMALL > self.size + HOLD:
+            self._gather()
+        if not self.read:
             self._owner.readers_left()
+
+    def _gather(self) -> None:
+        """Make few blocks of many: what arrived in crumbs is not sent to everybody in crumbs."""
+        blocks: list[bytes] = []
+        part: list[bytes] = []
+        size = 0
+        for block in self._blocks:
+            if part and size + len(block) > HOLD:
+                blocks.append(b"".join(part))
+                part, size = [], 0
+            part.append(block)
+            size += len(block)
+        self._blocks = [*blocks, b"".join(part)]
 
     def settle(self) -> None:
         """Drop what nobody needs, and pause or resume the fetch by what its readers do."""

@@ -7,12 +7,15 @@ old or failed, and still be there for its readers; until the last of them has le
 
 from __future__ import annotations
 
-from attrs import define, field
+from collections.abc import Callable
+
+from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.locator import Locator
 from iptvd.delivery.opening import Ask, Opened
 from iptvd.delivery.shared_body import SharedBody
+from iptvd.delivery.slots import Slot
 from iptvd.errors import UpstreamError
 from iptvd.model import Headers
 from iptvd.protocols.ranges import RangeNotSatisfiable, if_range_matches, parse_range, unsatisfied_content_range
@@ -28,6 +31,21 @@ Key = tuple[Locator, str]
 
 _OF_A_PART = frozenset({"content-length", "content-range"})
 _UNWANTED = "nobody waited for it any more: ask again"
+
+
+@frozen
+class Terms:
+    """
+    On what a thing is fetched and kept.
+
+    :ivar life: seconds that it is kept from when it was whole, unless it is renewed.
+    :ivar provider: whose connections it is fetched by.
+    :ivar hold: takes one of them, or raises `LimitError`.
+    """
+
+    life: float
+    provider: str
+    hold: Callable[[], Slot]
 
 
 def length_of(headers: Headers) -> int | None:
@@ -72,12 +90,36 @@ class Shelf:
         self.index[key] = self.index.pop(key)
         return entry
 
-    def put(self, key: Key, opened: Opened, life: float) -> Entry | None:
-        """Take in what was opened, None when it is too big, there is no room, or one is there."""
+    def put(self, key: Key, opened: Opened, terms: Terms, slot: Slot) -> Entry | None:
+        """
+        Take in what was opened, None when it is too big, there is no room, or one is there.
+
+        :param slot: given back when all of it has come, or nothing more will.
+        """
         size, upstream = length_of(opened.headers) or 0, opened.upstream
         if upstream is None or key in self.index or size > self.biggest or not self.make_room(size, 1):
             return None
-        return Entry(self, key, opened, upstream, min(life, self.longest))
+        return Entry(self, key, opened, upstream, terms, slot)
+
+    def renew(self, key: Key, life: float) -> None:
+        """Keep a thing for so long from now on, if it is there."""
+        entry = self.index.get(key)
+        if entry is not None:
+            entry.renew(life)
+
+    def forget(self, locator: Locator) -> None:
+        """Have nobody find a thing any more: there is another one under its name now."""
+        entry = self.index.get((locator, ""))
+        if entry is not None:
+            entry.forget()
+
+    def let_go(self, provider: str) -> bool:
+        """Stop the fetch of something that nobody reads; whether there was one."""
+        for entry in self.alive:
+            if entry.provider == provider and entry.unwanted:
+                entry.drop(UpstreamError(503, _UNWANTED))
+                return True
+        return False
 
     def make_room(self, size: int, more: int) -> bool:
         """Let go of what is not in use, until so many bytes and things fit in; False, and nothing, when they can't."""
@@ -106,19 +148,26 @@ class Entry:
     """
     One thing, the owner of its body.
 
+    :ivar opened: how the origin answered.
+    :ivar provider: whose connection it is fetched by.
     :ivar kept: whether it can be found.
     :ivar charge: bytes that count.
     """
 
-    def __init__(self, shelf: Shelf, key: Key, opened: Opened, upstream: Upstream, life: float) -> None:
+    def __init__(self, shelf: Shelf, key: Key, opened: Opened, upstream: Upstream, terms: Terms, slot: Slot) -> None:
         expected = length_of(opened.headers)
+        self.opened = opened
+        self.provider = terms.provider
         self.kept = True
         self.charge = expected or 0
         self.body = SharedBody(upstream, expected, self, shelf.clock, shelf.ahead)
-        self._opened = opened
         self._shelf = shelf
         self._key = key
-        self._life = life
+        self._slot = slot
+        # When it is to be forgotten: first the seconds from when it is whole, then no later than the last.
+        self._life = terms.life
+        self._until = 0.0
+        self._last = 0.0
         self._started = False
         self._passing = False
         self._timer: IDelayedCall | None = None
@@ -129,7 +178,12 @@ class Entry:
     @property
     def whole(self) -> bool:
         """Whether it is all of a thing, which ranges can be cut from."""
-        return self.body.over and self.body.error is None and self._opened.status == 200
+        return self.body.over and self.body.error is None and self.opened.status == 200
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether it is on its way to nobody."""
+        return self._started and not self.body.over and not self.body.read
 
     def start(self) -> None:
         """Have it come; its first readers are there."""
@@ -141,7 +195,7 @@ class Entry:
 
     def read(self) -> Opened:
         """All of it, for one more reader."""
-        opened, headers = self._opened, self._opened.headers
+        opened, headers = self.opened, self.opened.headers
         if not self.body.over:
             self._set_timer(None)
         elif length_of(headers) is None:
@@ -150,8 +204,8 @@ class Entry:
 
     def answer(self, ask: Ask) -> Opened:
         """What a request for a thing that is whole is answered with (RFC 9110 sections 13.1.5 and 14.2)."""
-        size, media = self.body.size, self._opened.media
-        told = {name.lower(): value for name, value in self._opened.headers}
+        size, media = self.body.size, self.opened.media
+        told = {name.lower(): value for name, value in self.opened.headers}
         fits = if_range_matches(ask.get("If-Range"), told.get("etag"), told.get("last-modified"))
         if ask.method == "HEAD":
             return Opened(None, 200, self._headers(size), media)
@@ -165,8 +219,17 @@ class Entry:
         return Opened(self.body.reader(part.start, part.stop), 206, headers, media)
 
     def _headers(self, length: int) -> Headers:
-        kept = tuple((name, value) for name, value in self._opened.headers if name.lower() not in _OF_A_PART)
+        kept = tuple((name, value) for name, value in self.opened.headers if name.lower() not in _OF_A_PART)
         return (*kept, ("Content-Length", str(length)))
+
+    def renew(self, life: float) -> None:
+        """Keep it for so long from now on, within the shelf's bound."""
+        self._until = max(self._until, self._shelf.clock.seconds() + life)
+        if self.kept and self.body.over:
+            self._keep()
+
+    def _keep(self) -> None:
+        self._set_timer(max(0.0, min(self._until, self._last) - self._shelf.clock.seconds()))
 
     def forget(self) -> None:
         """Have nobody find it any more; who reads it reads on."""
@@ -186,6 +249,7 @@ class Entry:
         self.forget()
         self._shelf.charged -= self.charge
         self.body.drop(error)
+        self._slot.release()
 
     # What the body tells
 
@@ -206,10 +270,14 @@ class Entry:
 
     def body_finished(self) -> None:
         """Keep it from now on for its time, unless it failed."""
+        self._slot.release()
         if self.body.error is not None:
             self.forget()
         elif self.kept:
-            self._set_timer(self._life)
+            now = self._shelf.clock.seconds()
+            self._until = max(self._until, now + self._life)
+            self._last = now + self._shelf.longest
+            self._keep()
 
     def readers_left(self) -> None:
         """Keep it, finish it or let go of it."""

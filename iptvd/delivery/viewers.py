@@ -21,32 +21,54 @@ from iptvd.delivery.ring import JoinPoint, Ring
 from iptvd.delivery.session import Session
 from iptvd.protocols.mpegts import PACKET
 
-#: Blocks that are given to the kernel at once, and bytes that are given to a transport.
+#: Blocks that are given to the kernel at once, and bytes that are given to a transport: whole packets.
 _GATHERED = 64
-_WRITTEN = 65536
+_WRITTEN = 348 * PACKET
 
 
 class Viewer:
     """
     What is the same for all.
 
+    :ivar number: of the block in which is what it gets next.
+    :ivar level: whether that is the whole block, nothing is to be sent before it, and it waits for nothing: then
+        `SocketViewer.take` may be given what all viewers at this block are given.
     :ivar blocked_since: since when it has taken nothing although there is something, or None.
     :ivar jumps: how often it fell off the ring.
     :param clock: seconds.
     :param lost: called once, when its connection turns out to be gone.
     """
 
+    __slots__ = (
+        "_clock",
+        "_fed",
+        "_lost",
+        "_over",
+        "_pending",
+        "_place",
+        "_ring",
+        "_started",
+        "blocked_since",
+        "jumps",
+        "level",
+        "number",
+        "session",
+    )
+
     def __init__(self, session: Session, ring: Ring, clock: Callable[[], float], lost: Callable[[], None]) -> None:
         self.session = session
+        self.number = 0
+        self.level = False
         self.blocked_since: float | None = None
         self.jumps = 0
         self._ring = ring
         self._clock = clock
         self._lost = lost
-        self._number = 0
+        # In its block; always where a packet begins, after a block that was taken in part too.
         self._place = 0
         self._pending = b""
         self._started = False
+        self._fed = False
         self._over = False
 
     @property
@@ -56,10 +78,21 @@ class Viewer:
 
     @property
     def lag(self) -> int:
-        """Bytes between what it has got and the newest."""
-        block = self._ring.block(self._number)
-        at = block.offset + self._place if block is not None else self._ring.end
-        return self._ring.end - at + len(self._pending)
+        """Bytes between what it has got and the newest; no more than there are, where what comes next is gone."""
+        ring, number = self._ring, self.number
+        if not self._started or number >= ring.next:
+            return len(self._pending)
+        block = ring.block(number)
+        return (ring.end - block.offset - self._place if block is not None else ring.size) + len(self._pending)
+
+    @property
+    def behind(self) -> float:
+        """Seconds between when that which it gets next came and when the newest did; see `lag`."""
+        ring = self._ring
+        if not self._started or self.number >= ring.next:
+            return 0.0
+        block, newest = ring.block(self.number), ring.block(ring.next - 1)
+        return newest.time - block.time if newest is not None and block is not None else ring.seconds
 
     def head(self, data: bytes) -> None:
         """Have this sent before anything else."""
@@ -68,36 +101,48 @@ class Viewer:
     def start(self, join: JoinPoint) -> None:
         """Begin at a join point, with the tables in force there."""
         self._pending += join.tables
-        self._number, self._place = join.number, join.place
+        self.number, self._place = join.number, join.place
         self._started = True
 
     def pump(self) -> None:
         """Give it what there is, as much as it takes."""
         raise NotImplementedError
 
+    def take(self, data: bytes, end: int, pages: int) -> None:
+        """
+        Give it what it is `level` with.
+
+        :param data: all that is in the ring from its block on, up to before the block numbered ``end``.
+        :param pages: a descriptor of a file with the same, or -1; see `iptvd.delivery.pages`.
+        """
+        raise NotImplementedError
+
     def stop(self) -> None:
         """Give it nothing more; its connection is the caller's to close."""
         self._over = True
+        self.level = False
 
     def _jump(self) -> bool:
         """
         Go to the newest join point, because what came next is gone; False when there is none.
 
-        A packet that was sent in part is completed first, with whatever is at hand: players resynchronise by the
-        packet, and the tables that follow announce the gap.
+        What was sent ended with a whole packet, and the gap is announced: the player expects nothing to go on.
         """
         join = self._ring.join_for(0.0)
         if join is None:
             return False
         self.jumps += 1
-        self._pending += b"\xff" * (-self._place % PACKET)
-        self.start(join)
+        self._pending += self._ring.gap_before(join)
+        self.number, self._place = join.number, join.place
         return True
 
     def _advance(self, sent: int) -> None:
         """So many bytes have been taken."""
         self.session.bytes_sent += sent
         self.blocked_since = None
+        if self._started and not self._fed:
+            self._fed = True
+            self.session.first_byte()
         pending = len(self._pending)
         if pending:
             if sent < pending:
@@ -105,15 +150,20 @@ class Viewer:
                 return
             self._pending = b""
             sent -= pending
+        sent += self._place
+        self._place = 0
         while sent:
-            block = self._ring.block(self._number)
-            left = (len(block.data) if block is not None else 0) - self._place
-            if sent < left:
-                self._place += sent
+            block = self._ring.block(self.number)
+            size = len(block.data) if block is not None else 0
+            if block is not None and sent < size:
+                # The rest of a packet is kept, in case its block leaves before there is room.
+                self._place = min(sent + -sent % PACKET, size)
+                self._pending = block.data[sent : self._place]
+                if self._place == size:
+                    self.number, self._place = self.number + 1, 0
                 return
-            sent -= left
-            self._number += 1
-            self._place = 0
+            sent -= size
+            self.number += 1
 
     def _block(self) -> None:
         if self.blocked_since is None:
@@ -128,6 +178,8 @@ class SocketViewer(Viewer):
     The descriptor that waits for room is a duplicate: the transport's own goes on telling when the viewer leaves, and
     epoll keeps the two apart. It exists only while it waits.
     """
+
+    __slots__ = ("_descriptor", "_reactor", "_socket", "_waited")
 
     def __init__(
         self,
@@ -145,19 +197,40 @@ class SocketViewer(Viewer):
         # The reactor asks for it once more after we have let go.
         self._waited = -1
 
+    def take(self, data: bytes, end: int, pages: int) -> None:
+        """See `Viewer.take`: the way of nearly all bytes."""
+        try:
+            sent = self._socket.send(data) if pages < 0 else os.sendfile(self._socket.fileno(), pages, 0, len(data))
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self.stop()
+            self._lost()
+            return
+        if sent == len(data):
+            self.number = end
+            self.session.bytes_sent += sent
+            return
+        self.level = False
+        if sent:
+            self._advance(sent)
+        self._block()
+        self._wait()
+
     def pump(self) -> None:
         """See `Viewer.pump`."""
         while not self._over:
-            if self._started and self._number < self._ring.first and not self._jump():
+            if self._started and self.number < self._ring.first and not self._jump():
                 break
             buffers: list[bytes | memoryview] = [self._pending] if self._pending else []
             if self._started:
-                blocks = self._ring.after(self._number, _GATHERED)
+                blocks = self._ring.after(self.number, _GATHERED)
                 if self._place and blocks:
                     buffers.append(memoryview(blocks[0].data)[self._place :])
                     del blocks[0]
                 buffers.extend(block.data for block in blocks)
             if not buffers:
+                self.level = self._started
                 break
             given = sum(map(len, buffers))
             try:
@@ -171,6 +244,7 @@ class SocketViewer(Viewer):
             if sent:
                 self._advance(sent)
             if sent < given:
+                self.level = False
                 self._block()
                 self._wait()
                 return
@@ -215,6 +289,8 @@ class SocketViewer(Viewer):
 class TransportViewer(Viewer):
     """A viewer that is written to by way of its transport, under the transport's backpressure."""
 
+    __slots__ = ("_paused", "_transport")
+
     def __init__(
         self,
         session: Session,
@@ -231,12 +307,14 @@ class TransportViewer(Viewer):
     def pump(self) -> None:
         """See `Viewer.pump`."""
         while not self._over and not self._paused:
+            if self._started and self.number < self._ring.first and not self._jump():
+                return
             if self._pending:
                 data = self._pending
-            elif not self._started or (self._number < self._ring.first and not self._jump()):
+            elif not self._started:
                 return
             else:
-                block = self._ring.block(self._number)
+                block = self._ring.block(self.number)
                 if block is None:
                     return
                 data = block.data[self._place : self._place + _WRITTEN]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
+from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport, ITransport
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
@@ -30,13 +30,27 @@ from iptvd.protocols.http1 import (
     same_origin,
     split_url,
 )
-from iptvd.protocols.origin_tls import tls_to
-from iptvd.protocols.upstream import Upstream
+from iptvd.protocols.origin_socket import connection_of, prepare
+from iptvd.protocols.origin_tls import READ, SecureEndpoint, tls_to
+from iptvd.protocols.resting import Pace, Rests, shared_rests
+from iptvd.protocols.socks5 import Proxy
+from iptvd.protocols.socks_endpoint import ProxyError, endpoint_to
+from iptvd.protocols.upstream import Receiver, Upstream
 
 MAX_REDIRECTS = 5
+#: Bytes of one read, before anyone takes the body and after: a crowd that joins at once would make us hold much.
+FIRST = 8192
+PLAIN = 65536
 
 #: Gives the endpoint for a target, its certificate verified or not.
 Connect = Callable[[Target, bool], IStreamClientEndpoint]
+
+
+class Kept(Protocol):
+    """Connections that serve one request after another; see `iptvd.protocols.kept`."""
+
+    def over(self, connect: Connect, request: bytes) -> Connect:
+        """One of them for this request, and where there is none, a new one."""
 
 
 @frozen
@@ -52,13 +66,13 @@ class Timeouts:
     head: float = 10.0
 
 
-def connect_with(reactor: object, timeouts: Timeouts) -> Connect:
-    """Connections over the network: all addresses of a name are tried, the quickest is used (RFC 8305)."""
+def connect_with(reactor: Any, timeouts: Timeouts) -> Connect:
+    """Connections over the network, straight or through the target's proxy."""
 
     def connect(target: Target, verify_tls: bool) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, target.host, target.port, timeout=timeouts.connect)
+        endpoint = endpoint_to(reactor, target.host, target.port, timeouts.connect, target.proxy)
         if target.scheme == "https":
-            endpoint = wrapClientTLS(tls_to(target.host, verify_tls), endpoint)
+            endpoint = SecureEndpoint(tls_to(target.host, verify_tls), endpoint, reactor)
         return endpoint
 
     return connect
@@ -68,27 +82,43 @@ class HTTPUpstream(Upstream, TwistedProtocol):
     """
     One request on a connection of its own.
 
-    :ivar head: the response's head, once ``head_received`` has fired.
+    :ivar head: the response's head, once ``received`` has fired.
+    :param received: fires with the head once that is there, or fails with an `UpstreamError`.
+    :param rests: for what comes in small pieces; without, each is read as it comes.
     """
 
     transport: ITransport
 
-    def __init__(self, method: str, request: bytes) -> None:
+    def __init__(
+        self, method: str, request: bytes, received: Deferred[ResponseHead] | None = None, rests: Rests | None = None
+    ) -> None:
         super().__init__()
         self.head: ResponseHead | None = None
         self.url = ""
-        self.head_received: Deferred[ResponseHead] = Deferred(lambda _: self.stopProducing())
+        #: Asked, when all has come and the connection is fit for another request, whether it is kept for one.
+        self.keep: Callable[[HTTPUpstream], bool] | None = None
+        self._received = received
         self._request = request
         self._parser = ResponseParser(method)
         self._paused = False
+        self._rests = rests
+        self._pace: Pace | None = None
+        self._resting = False
 
     def connectionMade(self) -> None:
         """Ask."""
-        transport = ITCPTransport(self.transport, None)
-        if transport is not None:
-            transport.setTcpNoDelay(True)
-            transport.setTcpKeepAlive(True)
-        self.transport.write(self._request)
+        connection = prepare(self)
+        if connection is not None:
+            connection.bufferSize = FIRST
+        request, self._request = self._request, b""
+        self.transport.write(request)
+
+    def attach(self, receiver: Receiver) -> None:
+        """See `Upstream.attach`."""
+        connection, above = connection_of(self)
+        if connection is not None:
+            connection.bufferSize = PLAIN if above is self else READ
+        super().attach(receiver)
 
     def dataReceived(self, data: bytes) -> None:
         """Parse, and pass on what is body."""
@@ -98,6 +128,8 @@ class HTTPUpstream(Upstream, TwistedProtocol):
             self._fail(UpstreamError(502, f"the origin does not speak HTTP properly: {error.sentence}"))
             return
         self._handle(events)
+        if self._rests is not None and self._receiver is not None:
+            self._perhaps_rest(self._rests, len(data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The origin hung up, or we did."""
@@ -116,17 +148,28 @@ class HTTPUpstream(Upstream, TwistedProtocol):
             if isinstance(event, ResponseHead):
                 self.head = event
             elif isinstance(event, EndOfResponse):
-                self._end(None)
-                self._close()
+                self._finish()
             else:
                 self._deliver(event)
         # Last, so that what came with the head is there for whoever waits for it.
-        if self.head is not None and not self.head_received.called:
-            self.head_received.callback(self.head)
+        if self._received is not None and self.head is not None:
+            received, self._received = self._received, None
+            received.callback(self.head)
+
+    def _finish(self) -> None:
+        """All of it has come: its connection is for another request where somebody keeps it, else it is closed."""
+        kept = self.keep is not None and self._parser.reusable and self.keep(self)
+        if kept:
+            # Whoever has had the body may still say that we are to close what is not ours any more.
+            self.transport = None  # type: ignore[assignment]
+        self._end(None)
+        if not kept:
+            self._close()
 
     def _fail(self, error: UpstreamError) -> None:
-        if not self.head_received.called:
-            self.head_received.errback(error)
+        if self._received is not None:
+            received, self._received = self._received, None
+            received.errback(error)
             self.ended = True
         self._end(error)
         self._close()
@@ -134,6 +177,22 @@ class HTTPUpstream(Upstream, TwistedProtocol):
     def _close(self) -> None:
         if self.transport is not None:
             self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    # Rests
+
+    def _perhaps_rest(self, rests: Rests, size: int) -> None:
+        # Only where bytes come this way: a body that is spliced has none.
+        pace = self._pace = self._pace or Pace()
+        if pace.came(size, rests.seconds()) and not (self._resting or self._paused or self.ended):
+            self._resting = True
+            self.transport.pauseProducing()  # type: ignore[attr-defined]
+            rests.rest(self)
+
+    def rested(self) -> None:
+        """See `iptvd.protocols.resting.Sleeper`."""
+        self._resting = False
+        if not self._paused and not self.ended:
+            self.transport.resumeProducing()  # type: ignore[attr-defined]
 
     # IPushProducer
 
@@ -147,7 +206,8 @@ class HTTPUpstream(Upstream, TwistedProtocol):
         """Read on."""
         if self._paused and not self.ended:
             self._paused = False
-            self.transport.resumeProducing()  # type: ignore[attr-defined]
+            if not self._resting:
+                self.transport.resumeProducing()  # type: ignore[attr-defined]
 
     def stopProducing(self) -> None:
         """Close the connection at once."""
@@ -176,6 +236,8 @@ def _lost(reason: Failure) -> UpstreamError:
 
 
 def _connect_error(error: Exception) -> UpstreamError:
+    if isinstance(error, ProxyError):
+        return UpstreamError(504 if error.late else 502, error.sentence)
     if isinstance(error, DNSLookupError):
         return UpstreamError(502, "the origin's name is not known to DNS")
     if isinstance(error, (ConnectTimeout, TimeoutError)):
@@ -199,6 +261,30 @@ def headers_for(url: str, headers: Headers, home: str) -> Headers:
     return tuple((name, value) for name, value in headers if name.lower() not in _PERSONAL)
 
 
+async def _ask(
+    method: str,
+    request: bytes,
+    connect: Connect,
+    target: Target,
+    verify_tls: bool,
+    clock: IReactorTime,
+    timeouts: Timeouts,
+) -> tuple[HTTPUpstream, ResponseHead]:
+    """One request, and the head of what it is answered with."""
+    received: Deferred[ResponseHead] = Deferred(lambda _: upstream.stopProducing())
+    upstream = HTTPUpstream(method, request, received, shared_rests(clock))
+    try:
+        await connect(target, verify_tls).connect(_Once(upstream))
+    except CancelledError:
+        raise
+    except Exception as error:
+        raise _connect_error(error) from None
+    try:
+        return upstream, await received.addTimeout(timeouts.head, clock)
+    except TimeoutError:
+        raise UpstreamError(504, f"the origin took longer than {timeouts.head:g} s to answer") from None
+
+
 async def open_http(
     url: str,
     headers: Headers,
@@ -208,33 +294,27 @@ async def open_http(
     *,
     method: str = "GET",
     verify_tls: bool = True,
+    proxy: Proxy | None = None,
+    kept: Kept | None = None,
 ) -> HTTPUpstream:
     """
     Ask an origin, following redirects; the upstream's ``head`` is there, whatever its status, and ``url`` is final.
 
+    :param proxy: through which all of it goes, redirects too.
+    :param kept: connections that serve one request after another; without, each request has one of its own.
     :raises UpstreamError: when no response came.
     """
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            target = split_url(url)
+            target = evolve(split_url(url), proxy=proxy)
             if target.userinfo is not None and not any(name.lower() == "authorization" for name, _ in headers):
                 credentials = b64encode(":".join(target.userinfo).encode()).decode()
                 headers = (*headers, ("Authorization", f"Basic {credentials}"))
-            request = render_request(method, target.target, target.host_header, headers)
+            request = render_request(method, target.target, target.host_header, headers, keep_alive=kept is not None)
         except ProtocolError as error:
             raise UpstreamError(502, f"the origin's address cannot be used: {error.sentence}") from None
-        upstream = HTTPUpstream(method, request)
-        try:
-            endpoint = connect(target, verify_tls)
-            await endpoint.connect(_Once(upstream))
-        except CancelledError:
-            raise
-        except Exception as error:
-            raise _connect_error(error) from None
-        try:
-            head = await upstream.head_received.addTimeout(timeouts.head, clock)
-        except TimeoutError:
-            raise UpstreamError(504, f"the origin took longer than {timeouts.head:g} s to answer") from None
+        way = connect if kept is None else kept.over(connect, request)
+        upstream, head = await _ask(method, request, way, target, verify_tls, clock, timeouts)
         location = head.get("location")
         if head.status not in (301, 302, 303, 307, 308) or not location:
             upstream.url = url

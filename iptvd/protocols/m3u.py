@@ -18,10 +18,9 @@ from attrs import field, frozen
 from iptvd.errors import ProtocolError
 from iptvd.model import Headers
 
+_CATCHUP = ("type", "source", "days", "correction", "id")
 #: Attributes that describe catch-up, kept as they come.
-CATCHUP_ATTRIBUTES = tuple(
-    "catchup catchup-type catchup-source catchup-days catchup-correction timeshift tvg-rec".split()  # noqa: SIM905
-)
+CATCHUP_ATTRIBUTES = ("catchup", *(f"catchup-{name}" for name in _CATCHUP), "timeshift", "tvg-rec")
 
 _MAX_LINE = 64 * 1024
 _MAX_ENTRIES = 500_000

@@ -50,6 +50,28 @@ def pids(block: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{count}H", both)
 
 
+def announced_gap(before: bytes, after: bytes) -> bytes:
+    """
+    Packets that tell a decoder that the stream does not go on from what it was given last.
+
+    For each PID one without payload that has the discontinuity indicator (ISO/IEC 13818-1 clause 2.4.3.5): it allows
+    the clock to jump, and its counter is the one that the next packet of its PID goes on from.
+
+    :param before: whole packets of the stream up to where it goes on, with the PIDs whose next packet comes later.
+    :param after: whole packets from there on.
+    """
+    counters = dict(zip(pids(before), before[3::PACKET], strict=True))
+    # Of these the first of each PID counts, so they are gone through from their end.
+    for pid, control in zip(reversed(pids(after)), reversed(after[3::PACKET]), strict=True):
+        # Only a packet with a payload has counted.
+        counters[pid] = control - (control >> 4 & 1)
+    counters.pop(NULL_PID, None)
+    return b"".join(
+        b"\x47%c%c%c\xb7\x80" % (pid >> 8, pid & 0xFF, 0x20 | counter & 0x0F) + b"\xff" * (PACKET - 6)
+        for pid, counter in sorted(counters.items())
+    )
+
+
 class Packets:
     """
     Cuts a stream into whole packets, and finds them again after damage.

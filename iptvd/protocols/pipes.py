@@ -10,13 +10,16 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
+from mmap import PAGESIZE
 
-from attrs import define
+from attrs import define, field
 
 #: Bytes of a pipe; there is room for hundreds of these.
 SMALL = 65536
 #: Bytes of the first ones: a third less work for one fast viewer.
 LARGE = 1 << 20
+#: Bytes of a large one that are enough for a viewer that does not read.
+ENOUGH = 1 << 18
 FEW = 16
 #: Empty pipes of the small size that are kept.
 SPARE = 64
@@ -29,12 +32,20 @@ class Pipe:
 
     :ivar size: bytes it may hold.
     :ivar held: bytes it holds.
+    :ivar enough: bytes to hold in it for a viewer that does not read.
+    :ivar pieces: how many it may hold of what came in separate packets or writes; each takes up a page, however small.
     """
 
     reader: int
     writer: int
     size: int
     held: int = 0
+    enough: int = field(init=False)
+    pieces: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.enough = min(self.size // 2, ENOUGH)
+        self.pieces = self.size // PAGESIZE
 
     def close(self) -> None:
         """Give its descriptors back."""
@@ -87,13 +98,18 @@ class PipePool:
         else:
             kept.append(pipe)
 
-    def close(self) -> None:
-        """Close those that nobody has; the others are closed when they come back."""
-        self._closed = True
+    def shrink(self) -> None:
+        """Close those that nobody has."""
+        self._large_left += len(self._large)
         for pipe in (*self._large, *self._small):
             pipe.close()
         self._large.clear()
         self._small.clear()
+
+    def close(self) -> None:
+        """Close those that nobody has; the others are closed when they come back."""
+        self._closed = True
+        self.shrink()
 
     def _make(self) -> Pipe:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -53,9 +53,10 @@ class Upstream:
     def first_bytes(self, enough: int) -> Deferred[bytes]:
         """The first ``enough`` bytes, or all there are when it ends before; they stay and are delivered later."""
         self._enough = enough
-        self._first = Deferred(lambda _: self.stopProducing())
+        first: Deferred[bytes] = Deferred(lambda _: self.stopProducing())
+        self._first = first
         self._look()
-        return self._first
+        return first
 
     def attach(self, receiver: Receiver) -> None:
         """Feed this receiver from now on, with what was held first."""
@@ -95,6 +96,8 @@ class Upstream:
         first = self._first
         if first is None or first.called or not (self.ended or self._held_size >= self._enough):
             return
+        # It goes with its answer: an upstream may last for weeks.
+        self._first = None
         if self._error is not None and not self._held_size:
             first.errback(self._error)
         else:

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urldefrag, urljoin
 from attrs import field, frozen
 
 from iptvd.errors import ProtocolError
+from iptvd.protocols.socks5 import Proxy
 
 #: The longest URL, and the longest Location, in characters: what RFC 9110 section 4.1 asks everyone to take.
 MAX_URL = 8192
@@ -35,6 +36,7 @@ class Target:
     :ivar target: path and query for the request line, ASCII, never empty.
     :ivar host_header: what the Host header says: the port only when it is not the scheme's own.
     :ivar userinfo: user and password, percent-decoded, or None when the URL has none.
+    :ivar proxy: through which it goes, or None; no part of a URL.
     """
 
     scheme: str
@@ -43,6 +45,7 @@ class Target:
     target: str = field(repr=False)
     host_header: str = field(repr=False)
     userinfo: tuple[str, str] | None = field(default=None, repr=False)
+    proxy: Proxy | None = field(default=None, repr=False)
 
 
 def split_url(url: str) -> Target:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from html import unescape
 from typing import TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -122,6 +123,17 @@ def check_answer(status: int, body: bytes, asked: str) -> None:
     else:
         state, why = ProviderState.NOT_UNDERSTOOD, f"answered with status {status}: check the url"
     raise ProviderError(state, f"asked for {asked}, the panel {why}")
+
+
+@contextmanager
+def telling(asked: str) -> Iterator[None]:
+    """Say of what is not understood what it was the answer to: a `ProtocolError` becomes a `ProviderError`."""
+    try:
+        yield
+    except ProtocolError as error:
+        raise ProviderError(
+            ProviderState.NOT_UNDERSTOOD, f"asked for {asked}, the panel answered something odd: {error.sentence}"
+        ) from None
 
 
 def read_account(body: bytes) -> Account:

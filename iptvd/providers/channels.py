@@ -19,11 +19,25 @@ from zope.interface import implementer
 
 from iptvd.errors import ConfigError, ProviderError
 from iptvd.interfaces import IProvider, IProviderMaker, ProviderContext
-from iptvd.model import ChannelKind, Entry, Headers, Listing, ProviderState, Source, SourceKind
+from iptvd.model import SHARING_MODES, ChannelKind, Entry, Headers, Listing, ProviderState, Source, SourceKind
 from iptvd.protocols.m3u import allowed_header
 from iptvd.protocols.stream_url import classify, recognise
 
-_FIELDS = ("name", "url", "command", "file", "form", "group", "number", "tvg_id", "logo", "headers", "radio", "key")
+_FIELDS = (
+    "name",
+    "url",
+    "command",
+    "file",
+    "form",
+    "group",
+    "number",
+    "tvg_id",
+    "logo",
+    "headers",
+    "radio",
+    "sharing",
+    "key",
+)
 _MAX_TEXT = 8192
 _MAX_NUMBER = 2**31 - 1
 
@@ -39,7 +53,7 @@ class OwnChannel:
     One ``[[provider.channel]]`` table, checked; exactly one of ``url``, ``command`` and ``file`` is set.
 
     :ivar key: unique among the channels of one provider.
-    :ivar extension: as in `Entry`.
+    :ivar extension: as in `Entry`, and so is ``sharing``.
     """
 
     key: str
@@ -55,6 +69,7 @@ class OwnChannel:
     number: int | None = None
     tvg_id: str = ""
     logo: str = field(default="", repr=False)
+    sharing: str = ""
 
     def __str__(self) -> str:
         return f'"{self.name}"'
@@ -72,6 +87,7 @@ class OwnChannel:
             number=self.number,
             tvg_id=self.tvg_id,
             logo=self.logo,
+            sharing=self.sharing,
         )
 
 
@@ -127,6 +143,13 @@ def _number(table: Mapping[str, object]) -> int | None:
     return value
 
 
+def _sharing(table: Mapping[str, object]) -> str:
+    value = _text(table, "sharing")
+    if "sharing" in table and value not in SHARING_MODES:
+        raise ValueError(f"sharing must be one of {', '.join(SHARING_MODES)}")
+    return value
+
+
 def _form(table: Mapping[str, object], channel: OwnChannel) -> OwnChannel:
     """With what it is and how it comes: as the table says, else as the URL's extension tells."""
     said, radio = _text(table, "form"), table.get("radio", False)
@@ -149,6 +172,8 @@ def _form(table: Mapping[str, object], channel: OwnChannel) -> OwnChannel:
     kind, form, extension = guess
     if radio and kind is ChannelKind.VOD:
         raise ValueError("radio is for what is live: leave it out for a film or a recording")
+    if channel.sharing and kind is ChannelKind.VOD:
+        raise ValueError("sharing is for what is live: leave it out for a film or a recording")
     return evolve(channel, kind=kind, form=form, extension=extension)
 
 
@@ -179,6 +204,7 @@ def _own_channel(table: object) -> OwnChannel:
         number=_number(table),
         tvg_id=_text(table, "tvg_id"),
         logo=_http(table, "logo"),
+        sharing=_sharing(table),
     )
     if not channel.name:
         raise ValueError("name must be there, and not empty")
@@ -237,7 +263,8 @@ class ChannelsSettings:
         metadata={
             "help": "The channels: a [[provider.channel]] table each, with name and one of url, command (a list of "
             "words whose output is MPEG-TS) and file; and where wanted form (ts, hls or vod), group, number, tvg_id, "
-            "logo, headers (a table), radio (true or false) and key (what its id hangs on)."
+            "logo, headers (a table), radio (true or false), sharing (auto, shared or isolated) and key (what its id "
+            "hangs on)."
         },
     )
 

@@ -169,7 +169,7 @@ class DemoProvider:
         path = await self._made(recipe)
         if recipe.kind is ChannelKind.VOD:
             return (Source(SourceKind.VOD, path=str(path)),)
-        return (Source(SourceKind.TS, command=self._command(recipe, path, await self._paced())),)
+        return (Source(SourceKind.TS, command=self._command(recipe, path, await self._paced()), offline=True),)
 
     def _need_ffmpeg(self) -> None:
         if not self._context.ffmpeg:

@@ -12,18 +12,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from stat import S_ISREG
 from sys import intern
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from attrs import Attribute, evolve, field, frozen
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from iptvd.errors import ConfigError, ProtocolError, ProviderError
-from iptvd.interfaces import IProvider, IProviderMaker, ProviderContext
+from iptvd.interfaces import IArchive, IProvider, IProviderMaker, ProviderContext
 from iptvd.model import Entry, Headers, Listing, ProviderState, Source, SourceKind
+from iptvd.protocols import catchup
 from iptvd.protocols.m3u import M3UEntry, M3UParser, allowed_header, catchup_of
 from iptvd.protocols.stream_url import (
     MANIFEST_TYPE,
@@ -64,6 +67,13 @@ def _check_headers(_: object, __: Attribute[Mapping[str, str]], value: Mapping[s
             raise ValueError(f"the header {name!r} cannot be sent: leave it out, or correct its name or value")
 
 
+def _check_zone(_: object, __: Attribute[str], value: str) -> None:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("give a time zone's name, such as UTC or Europe/London") from None
+
+
 @frozen
 class M3USettings:
     """The settings of one playlist."""
@@ -83,6 +93,11 @@ class M3USettings:
     verify_tls: bool = field(
         default=True,
         metadata={"help": "Whether the certificates of the playlist's server and of its streams must be valid."},
+    )
+    timezone: str = field(
+        default="UTC",
+        validator=_check_zone,
+        metadata={"help": "The time zone of the dates in catch-up addresses: UTC, or one such as Europe/London."},
     )
 
 
@@ -146,7 +161,7 @@ class _Reading:
             tvg_id,
             attributes.get("tvg-name", "")[:MAX_TEXT],
             logo if logo.lower().startswith(("http://", "https://")) else "",
-            tuple((key, value) for key, value in catchup_of(attributes) if len(value) <= MAX_URL),
+            _catchup(attributes, stream),
             origin,
             why_unsupported(stream, item.properties, self._ffmpeg),
         )
@@ -180,6 +195,12 @@ class _Reading:
         if place > 1:
             key = f"{key}#{place}"
         return entry if key == entry.key else evolve(entry, key=key)
+
+
+def _catchup(attributes: Mapping[str, str], stream: StreamUrl) -> tuple[tuple[str, str], ...]:
+    """The attributes of an entry whose archive can be asked for, none of any other."""
+    found = tuple((key, value) for key, value in catchup_of(attributes) if len(value) <= MAX_URL)
+    return found if found and catchup.templates(found, stream.url) else ()
 
 
 def _plain(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -230,7 +251,7 @@ def _look_at(name: str) -> tuple[Path, tuple[int, ...]]:
     return path, (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-@implementer(IProvider)
+@implementer(IProvider, IArchive)
 class M3UProvider:
     """Lists a playlist's entries and resolves each to the one URL it has."""
 
@@ -302,19 +323,34 @@ class M3UProvider:
         """See `IProvider.resolve`."""
         if entry.unsupported:
             raise ProviderError(ProviderState.NOT_UNDERSTOOD, f"this channel cannot be played: {entry.unsupported}")
-        url, manifest, kept = (entry.origin.get(name, "") for name in ("url", "manifest", "headers"))
+        url, manifest, headers = self._kept(entry)
         # It may have lain on disk: it is held to the same rules as when it was read.
-        stream = recognise(str(url), str(manifest))
+        stream = recognise(url, manifest)
         if stream is None:
             raise ProviderError(ProviderState.NOT_UNDERSTOOD, "this channel has no stream URL: refresh the provider")
-        pairs = cast(Iterable[tuple[str, str]], kept)
-        headers = self._with_agent(tuple((name, value) for name, value in pairs if allowed_header(name, value)))
         if not stream.form:
             return [Source(entry.source_kind, stream.url, headers=headers, verify_tls=self._settings.verify_tls)]
         if not self._context.ffmpeg:
             raise ProviderError(ProviderState.UNCONFIGURED, "this channel needs ffmpeg, and there is none: install it")
         command = remux_command(self._context.ffmpeg, stream, headers, self._settings.verify_tls)
         return [Source(SourceKind.TS, command=command)]
+
+    async def archive(self, entry: Entry, start: float, duration: float) -> Sequence[Source]:
+        """See `IArchive.archive`."""
+        url, manifest, headers = self._kept(entry)
+        moment = catchup.Moment(int(start), ceil(duration), int(self._context.clock.seconds()))
+        zone, verified = ZoneInfo(self._settings.timezone), self._settings.verify_tls
+        found = catchup.recordings(entry.catchup, url, manifest, moment, zone)
+        if not found:
+            raise ProviderError(ProviderState.NOT_UNDERSTOOD, "the playlist does not tell where its archive is")
+        return [Source(kind, past, headers=headers, verify_tls=verified) for kind, past in found]
+
+    def _kept(self, entry: Entry) -> tuple[str, str, Headers]:
+        """The URL of an entry, the property that says what it is, and the request headers it is asked for with."""
+        url, manifest, kept = (entry.origin.get(name, "") for name in ("url", "manifest", "headers"))
+        pairs = cast(Iterable[tuple[str, str]], kept)
+        headers = self._with_agent(tuple((name, value) for name, value in pairs if allowed_header(name, value)))
+        return str(url), str(manifest), headers
 
 
 def _refusal(status: int) -> ProviderError:

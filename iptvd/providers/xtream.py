@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from datetime import UTC, tzinfo
 from functools import partial
 from hashlib import blake2b, sha256
 from heapq import heappop
+from math import ceil
 from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
@@ -21,10 +22,12 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from iptvd.errors import ProtocolError, ProviderError, StoreError
-from iptvd.interfaces import IProvider, IProviderMaker, ProviderContext
-from iptvd.model import Account, Entry, Headers, Listing, ProviderState, Source, SourceKind
+from iptvd.interfaces import IArchive, IGuided, IProvider, IProviderMaker, IShortGuide, ProviderContext
+from iptvd.model import Account, Entry, GuideFile, Headers, Listing, Programme, ProviderState, Source, SourceKind
 from iptvd.protocols import xtream as panel
+from iptvd.protocols import xtream_guide as guide
 from iptvd.protocols import xtream_series as series
+from iptvd.protocols.catchup import Moment
 from iptvd.protocols.xtream_notes import NotesFile
 
 CONTENT = ("live", "vod", "series")
@@ -39,6 +42,10 @@ LIST_LIMIT = 64 * 1024 * 1024
 LIST_TIMEOUT = 120.0
 SERIES_LIMIT = 8 * 1024 * 1024
 SERIES_TIMEOUT = 15.0
+GUIDE_LIMIT = 256 * 1024
+GUIDE_TIMEOUT = 15.0
+#: Programmes of a channel that are asked for.
+PROGRAMMES = 10
 
 _BLOCK = 256 * 1024
 _ASKED = {"live": "the live channels", "vod": "the films", "series": "the series"}
@@ -67,6 +74,7 @@ class XtreamSettings:
     series_per_refresh: int = field(
         default=200, metadata={"help": "Series whose episodes one refresh asks for at most, 0 to 10000."}
     )
+    guide: bool = field(default=True, metadata={"help": "Whether the panel's own guide is used."})
 
     @url.validator
     def _is_a_base(self, attribute: Attribute[str], value: str) -> None:
@@ -105,7 +113,7 @@ class _Part:
     skipped: Mapping[str, int]
 
 
-@implementer(IProvider)
+@implementer(IProvider, IGuided, IShortGuide, IArchive)
 class XtreamProvider:
     """
     One account.
@@ -133,6 +141,7 @@ class XtreamProvider:
             context.run,
         )
         self._failures: Counter[int] = Counter()
+        self._zone: tzinfo | None = None
 
     async def fetch(self) -> Listing | None:
         """See `IProvider.fetch`."""
@@ -174,7 +183,7 @@ class XtreamProvider:
         self._require_account()
         settings = self._settings
         try:
-            url = panel.stream_url(settings.url, settings.username, settings.password, entry.origin, settings.output)
+            url = panel.stream_url(*self._account, entry.origin, settings.output)
         except ProtocolError as error:
             raise ProviderError(ProviderState.NOT_UNDERSTOOD, f"{error.sentence}: refresh it") from None
         kind = SourceKind.VOD
@@ -182,14 +191,47 @@ class XtreamProvider:
             kind = SourceKind.HLS if settings.output == "hls" else SourceKind.TS
         return (Source(kind, url, headers=self._headers),)
 
+    async def archive(self, entry: Entry, start: float, duration: float) -> Sequence[Source]:
+        """See `IArchive.archive`; a panel counts whole minutes, by its own clock."""
+        self._require_account()
+        settings, stream = self._settings, panel.whole_number(entry.origin.get("id"))
+        if entry.origin.get("type") != "live" or not stream or not entry.catchup:
+            raise ProviderError(ProviderState.NOT_UNDERSTOOD, "the panel keeps nothing of what this channel has shown")
+        zone = await self._time_zone()
+        moment = Moment(int(start), ceil(duration), int(self._context.clock.seconds()))
+        found = guide.recordings(*self._account, stream, settings.output, moment, zone)
+        return [Source(kind, url, headers=self._headers) for kind, url in found]
+
+    def guides(self) -> Sequence[GuideFile]:
+        """See `IGuided.guides`."""
+        if not (self._settings.guide and all(self._account)):
+            return ()
+        return (GuideFile(guide.guide_url(*self._account), self._headers),)
+
+    async def programmes(self, entry: Entry) -> Sequence[Programme]:
+        """See `IShortGuide.programmes`."""
+        if entry.origin.get("type") != "live" or not self._settings.guide:
+            return ()
+        self._require_account()
+        zone = await self._time_zone()
+        asked = "the programmes of a channel"
+        query = {"action": "get_short_epg", "stream_id": str(entry.origin.get("id")), "limit": str(PROGRAMMES)}
+        body = await self._ask(asked, GUIDE_LIMIT, GUIDE_TIMEOUT, **query)
+        with panel.telling(asked):
+            return guide.read_programmes(body, zone, self._context.clock.seconds())
+
+    @property
+    def _account(self) -> tuple[str, str, str]:
+        """Where the panel is, and the account's name and password."""
+        return self._settings.url, self._settings.username, self._settings.password
+
     def _require_account(self) -> None:
-        settings = self._settings
-        if not (settings.url and settings.username and settings.password):
+        if not all(self._account):
             raise ProviderError(
                 ProviderState.UNCONFIGURED, f"set url, username and password for provider {self._context.name}"
             )
 
-    async def _ask(self, asked: str, limit: int, seconds: float, **query: str) -> bytes:
+    async def _ask(self, asked: str, limit: int, seconds: float, /, **query: str) -> bytes:
         settings = self._settings
         query = {"username": settings.username, "password": settings.password, **query}
         reply = await self._context.fetcher.get(
@@ -202,8 +244,16 @@ class XtreamProvider:
         self._require_account()
         asked = "the account"
         body = await self._ask(asked, LOGIN_LIMIT, 30.0)
-        with _telling(asked):
-            return panel.read_account(body)
+        with panel.telling(asked):
+            account = panel.read_account(body)
+        self._zone = guide.read_zone(body)
+        return account
+
+    async def _time_zone(self) -> tzinfo:
+        """That of the panel, which is asked for it when it has not been since the start."""
+        if self._zone is None:
+            await self._login()
+        return self._zone or UTC
 
     async def _list(self, name: str) -> tuple[bytes, bytes, bytes]:
         """The categories and the list of one part, and a checksum of both."""
@@ -225,7 +275,7 @@ class XtreamProvider:
         return categories, listed, digest.digest()
 
     async def _read(self, asked: str, steps: Iterator[object]) -> None:
-        with _telling(asked):
+        with panel.telling(asked):
             await self._context.sliced(steps)
 
     async def _groups(self, name: str, body: bytes) -> Mapping[str, str]:
@@ -325,17 +375,6 @@ class XtreamProvider:
             await self._notes_file.save(notes)
         except StoreError as error:
             self._log.warn("{provider}: {reason}", provider=self._context.name, reason=error.sentence)
-
-
-@contextmanager
-def _telling(asked: str) -> Iterator[None]:
-    """Say of what is not understood what it was the answer to."""
-    try:
-        yield
-    except ProtocolError as error:
-        raise ProviderError(
-            ProviderState.NOT_UNDERSTOOD, f"asked for {asked}, the panel answered something odd: {error.sentence}"
-        ) from None
 
 
 @implementer(IProviderMaker)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from attrs import asdict
 from twisted.web.server import Request
@@ -11,13 +12,22 @@ from twisted.web.server import Request
 from iptvd import __version__
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.live import Live, OnAir
+from iptvd.delivery.reach import Reach
+from iptvd.delivery.session import Session
 from iptvd.delivery.slots import Slots
+from iptvd.delivery.viewers import Viewer
+from iptvd.epg.guides import GuideStatus
+from iptvd.events import ScheduleStatus
 from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import CONTENT_TYPE, Metrics
-from iptvd.model import ProviderState
+from iptvd.model import Outcome, ProviderState
 from iptvd.refresh import ProviderStatus
 from iptvd.web.request import AnswerResource, send, without_urls
+
+#: Pieces of JSON that are written in one step, and bytes from which on it is not compressed: that cannot be sliced.
+_PARTS = 256
+_MOST_GZIP = 1 << 17
 
 #: States in which a provider is as it should be, or soon will be.
 _FINE = (ProviderState.OK, ProviderState.LOADING)
@@ -37,7 +47,7 @@ def judge(statuses: Iterable[ProviderStatus], channels: int) -> tuple[str, dict[
     return ("failing" if not channels and not loading else "degraded"), reasons
 
 
-def _reason(status: ProviderStatus) -> str:
+def _reason(status: ProviderStatus | GuideStatus | ScheduleStatus) -> str:
     state = status.state.value
     return f"{state}: {without_urls(status.sentence)}" if status.sentence else state
 
@@ -53,7 +63,13 @@ class Health:
         lag: LoopLag,
         wall: Callable[[], float],
         notices: Callable[[], Iterable[str]],
+        guides: Callable[[], Sequence[GuideStatus]] = list,
+        schedules: Callable[[], Sequence[ScheduleStatus]] = list,
+        reach: Reach | None = None,
     ) -> None:
+        self._reach = reach
+        self._guides = guides
+        self._schedules = schedules
         self._lineup = lineup
         self._hub = hub
         self._live = live
@@ -66,6 +82,11 @@ class Health:
         """What anyone may know."""
         channels = self._lineup.lineup.channels
         status, reasons = judge(self._lineup.statuses, len(channels))
+        # Without a guide or a schedule there is still everything to watch.
+        reasons |= {f"guide {each.name}": _reason(each) for each in self._guides() if each.state not in _FINE}
+        reasons |= {f"events of {each.name}": _reason(each) for each in self._schedules() if each.state not in _FINE}
+        if reasons and status == "healthy":
+            status = "degraded"
         sessions = self._hub.sessions.values()
         most = self._hub.max_streams
         return {
@@ -87,24 +108,35 @@ class Health:
 
     def detailed(self) -> dict[str, object]:
         """What those may know who may watch."""
+        channels = self._lineup.lineup.channels
+        on_air = self._live.on_air.values()
+        viewers = {viewer.session.id: viewer for each in on_air for viewer in each.broadcast.viewers}
         return {
             **self.brief(),
             "providers": [_provider(status, self._hub.slots) for status in self._lineup.statuses],
-            "broadcasts": [_broadcast(on_air) for on_air in self._live.on_air.values()],
-            "sessions": [
-                {
-                    "id": session.id,
-                    "channel_id": session.channel.id,
-                    "channel": session.channel.name,
-                    "face": session.face.value,
-                    "address": session.viewer.address,
-                    "user_agent": session.viewer.agent,
-                    "seconds": round(self._wall() - session.started, 1),
-                    "bytes": session.bytes_sent,
-                }
-                for session in self._hub.sessions.values()
-            ],
+            "reachable": self._reach.counts(len(channels)) if self._reach is not None else {},
+            "guides": [_facts(status) for status in self._guides()],
+            "schedules": [_facts(status) for status in self._schedules()],
+            "broadcasts": [_broadcast(each) for each in on_air],
+            "sessions": [self._session(session, viewers.get(session.id)) for session in self._hub.sessions.values()],
+            "outcomes": {each.value: self._hub.outcomes[each] for each in Outcome},
             "notices": list(self._notices()),
+        }
+
+    def _session(self, session: Session, viewer: Viewer | None) -> Mapping[str, object]:
+        """One session; how far it lags is known of those alone that share a stream."""
+        return {
+            "id": session.id,
+            "channel_id": session.channel.id,
+            "channel": session.channel.name,
+            "face": session.face.value,
+            "address": session.viewer.address,
+            "user_agent": session.viewer.agent,
+            "seconds": round(self._wall() - session.started, 1),
+            "bytes": session.bytes_sent,
+            "lag_bytes": viewer.lag if viewer is not None else None,
+            "lag_seconds": round(viewer.behind, 3) if viewer is not None else None,
+            "jumps": viewer.jumps if viewer is not None else None,
         }
 
 
@@ -119,6 +151,7 @@ def _broadcast(on_air: OnAir) -> Mapping[str, object]:
         "viewers": len(broadcast.viewers),
         "joined": broadcast.joined,
         "bytes_in": broadcast.bytes_in,
+        "bits_per_second": round(feed.bitrate),
         "ring_bytes": broadcast.ring.size,
         "ring_seconds": round(broadcast.ring.seconds, 1),
         "join_points": len(broadcast.ring.joins),
@@ -126,22 +159,35 @@ def _broadcast(on_air: OnAir) -> Mapping[str, object]:
 
 
 def _provider(status: ProviderStatus, slots: Slots) -> Mapping[str, object]:
+    return {**_facts(status), "connections": {"used": slots.used(status.name), "limit": slots.limit(status.name)}}
+
+
+def _facts(status: ProviderStatus | GuideStatus | ScheduleStatus) -> dict[str, object]:
     facts = asdict(status)
     facts["state"] = status.state.value
-    facts["connections"] = {"used": slots.used(status.name), "limit": slots.limit(status.name)}
     facts["sentence"] = without_urls(status.sentence)
     facts["skipped"] = {without_urls(reason): count for reason, count in status.skipped.items()}
     return facts
 
 
 class HealthResource(AnswerResource):
-    """``/health`` and ``/health/detailed``: 503 when failing."""
+    """
+    ``/health`` and ``/health/detailed``: 503 when failing.
 
-    def __init__(self, facts: Callable[[], dict[str, object]], guarded: bool) -> None:
+    :param sliced: see `iptvd.slices.Slicer`; there may be thousands of sessions to be written down.
+    """
+
+    def __init__(
+        self,
+        facts: Callable[[], dict[str, object]],
+        guarded: bool,
+        sliced: Callable[[Iterator[object]], Awaitable[None]],
+    ) -> None:
         super().__init__()
         self.isLeaf = guarded
         self.guarded = guarded
         self._facts = facts
+        self._sliced = sliced
 
     async def answer(self, request: Request) -> bytes:
         """The facts as JSON."""
@@ -149,7 +195,17 @@ class HealthResource(AnswerResource):
         if facts["status"] == "failing":
             request.setResponseCode(503)
         request.setHeader("Cache-Control", "no-store")
-        return send(request, json.dumps(facts, indent=1).encode() + b"\n", "application/json")
+        body = bytearray()
+
+        def steps() -> Iterator[object]:
+            parts = json.JSONEncoder(indent=1).iterencode(facts)
+            while some := "".join(islice(parts, _PARTS)):
+                body.extend(some.encode())
+                yield None
+            body.extend(b"\n")
+
+        await self._sliced(steps())
+        return send(request, bytes(body), "application/json", compress=len(body) < _MOST_GZIP)
 
 
 class PingResource(AnswerResource):

@@ -1,10 +1,11 @@
-"""``/``: the channels with their links, the playlist's address, and how the providers are."""
+"""``/``: the channels with their links and what is on, the playlist's address, and how the providers are."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
 from itertools import islice
@@ -16,6 +17,7 @@ from iptvd import __version__
 from iptvd.lineup_service import LineupService
 from iptvd.model import Channel, SourceKind
 from iptvd.refresh import ProviderStatus
+from iptvd.web.channels_api import NOTHING, NowNext
 from iptvd.web.playlist import filter_of, path_of
 from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send, without_urls
 
@@ -42,9 +44,14 @@ class IndexResource(AnswerResource):
     isLeaf = False
 
     def __init__(
-        self, lineup: LineupService, kind_of: Callable[[Channel], SourceKind], notices: Callable[[], list[str]]
+        self,
+        lineup: LineupService,
+        kind_of: Callable[[Channel], SourceKind],
+        notices: Callable[[], list[str]],
+        now_next: Callable[[Sequence[int]], Awaitable[Mapping[int, NowNext]]],
     ) -> None:
         super().__init__()
+        self._now_next = now_next
         self._lineup = lineup
         self._kind_of = kind_of
         self._notices = notices
@@ -61,6 +68,7 @@ class IndexResource(AnswerResource):
         first = (number - 1) * PAGE
         found = list(islice(chosen.among(lineup.channels), first, first + PAGE + 1))
         shown, more = found[:PAGE], len(found) > PAGE
+        on = await self._now_next([channel.id for channel in shown])
         prefix = "/" + base.partition("://")[2].partition("/")[2]
         prefix = prefix.rstrip("/")
         parts = [
@@ -72,7 +80,7 @@ class IndexResource(AnswerResource):
             "<h2>Providers</h2><table><tr><th>Name<th>State<th>Entries<th>Why</tr>",
             *map(_provider_row, self._lineup.statuses),
             f"</table><h2>Channels ({len(lineup.channels)})</h2><table>",
-            *(self._row(channel, prefix, chosen.form) for channel in shown),
+            *(self._row(channel, prefix, chosen.form, on.get(channel.id, NOTHING)) for channel in shown),
             "</table><p>",
         ]
         query = {name: argument(request, name) for name in ("group", "provider", "type", "format")}
@@ -86,7 +94,7 @@ class IndexResource(AnswerResource):
         request.setHeader("Cache-Control", "no-store")
         return send(request, "".join(parts).encode("utf-8", "replace"), "text/html; charset=utf-8")
 
-    def _row(self, channel: Channel, prefix: str, form: SourceKind | None) -> str:
+    def _row(self, channel: Channel, prefix: str, form: SourceKind | None, on: NowNext) -> str:
         name = escape(channel.name)
         logo = f'<img src="{escape(prefix)}/logo/{channel.id}" alt="" loading=lazy>'
         if channel.entry.unsupported:
@@ -94,7 +102,16 @@ class IndexResource(AnswerResource):
         else:
             path = path_of(channel, self._kind_of(channel), form)
             name = f'<a href="{escape(prefix + path)}">{name}</a>'
+        now, then = on
+        if now is not None:
+            name += f"<br><small>Now: {escape(now.title)}</small>"
+        if then is not None:
+            name += f"<br><small>{_clock(then.start)} UTC: {escape(then.title)}</small>"
         return f"<tr><td>{channel.number or ''}<td>{logo}<td>{name}<td>{escape(channel.group)}<td>{channel.kind.value}"
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M")
 
 
 def _provider_row(status: ProviderStatus) -> str:

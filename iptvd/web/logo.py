@@ -62,13 +62,19 @@ class LogoCache:
     """
     Pictures on disk, the least recently written dropped first.
 
+    :param fetcher: gives the one for what a provider names.
     :ivar limit: bytes that all of them together may have.
     """
 
     log = Log()
 
     def __init__(
-        self, folder: Path, fetcher: IFetcher, offload: Offload, wall: Callable[[], float], limit: int
+        self,
+        folder: Path,
+        fetcher: Callable[[str], IFetcher],
+        offload: Offload,
+        wall: Callable[[], float],
+        limit: int,
     ) -> None:
         self._folder = folder
         self._fetcher = fetcher
@@ -82,8 +88,8 @@ class LogoCache:
         self._sizes: dict[str, int] | None = None
         self._unkept = False
 
-    async def get(self, url: str) -> bytes:
-        """The picture at a URL; empty when there is none to be had."""
+    async def get(self, url: str, provider: str) -> bytes:
+        """The picture at a URL that a provider names; empty when there is none to be had."""
         name = blake2b(url.encode("utf-8", "replace"), digest_size=16).hexdigest()
         kept: bytes = await self._offload(self._read, name)
         if kept:
@@ -91,12 +97,12 @@ class LogoCache:
         if self._missing.get(name, 0.0) > self._wall():
             return b""
         # Several ask at once, and any of them may leave before it is there.
-        return await self._shared(name, lambda: self._fetch_and_keep(name, url))
+        return await self._shared(name, lambda: self._fetch_and_keep(name, url, provider))
 
-    async def _fetch_and_keep(self, name: str, url: str) -> bytes:
+    async def _fetch_and_keep(self, name: str, url: str, provider: str) -> bytes:
         await self._slots.acquire()
         try:
-            data = await self._fetch(url)
+            data = await self._fetch(url, provider)
         finally:
             self._slots.release()
         if data:
@@ -109,9 +115,9 @@ class LogoCache:
             self._missing.popitem(last=False)
         return b""
 
-    async def _fetch(self, url: str) -> bytes:
+    async def _fetch(self, url: str, provider: str) -> bytes:
         try:
-            fetched = await self._fetcher.get(url, limit=MAX_LOGO, timeout=10.0)
+            fetched = await self._fetcher(provider).get(url, limit=MAX_LOGO, timeout=10.0)
         except ProviderError:
             return b""
         return fetched.body if fetched.status == 200 and picture_type(fetched.body) else b""
@@ -173,6 +179,11 @@ class LogoCache:
                 (self._folder / name).unlink()
 
 
+def _provider_of_logo(channel: Channel) -> str:
+    """Who names a channel's logo: whoever lists it with it; the first, where a rule has given it another."""
+    return next((provider for provider, entry in channel.entries if entry.logo == channel.logo), channel.provider)
+
+
 class LogosResource(Resource):
     """``/logo/``."""
 
@@ -202,7 +213,7 @@ class LogoResource(AnswerResource):
         channel = self._channel
         if channel is None:
             raise Refusal(404, "There is no such channel.")
-        data = await self._cache.get(channel.logo) if channel.logo else b""
+        data = await self._cache.get(channel.logo, _provider_of_logo(channel)) if channel.logo else b""
         kind = picture_type(data)
         request.setHeader("Cache-Control", "public, max-age=86400" if kind else "public, max-age=600")
         if not kind:

@@ -9,12 +9,18 @@ from twisted.web.server import Request
 from iptvd.delivery.feed import NotShareable
 from iptvd.delivery.opening import Opened
 from iptvd.delivery.packaged import PackagedHls
+from iptvd.delivery.session import Viewer
+from iptvd.errors import UpstreamError
 from iptvd.protocols.memory_upstream import MemoryUpstream
-from iptvd.web.content import HLS_TYPE
-from iptvd.web.player import Player, respond
-from iptvd.web.request import AnswerResource, Refusal, viewer_of
+from iptvd.web.content import HLS_TYPE, SEGMENT_CACHING, header_lines
+from iptvd.web.player import Player, answer_headers, respond
+from iptvd.web.request import FOR_PAGES, AnswerResource, AtOnce, Body, Refusal, viewer_of
 
 _PATH = re.compile(r"([0-9]{1,10})/([A-Za-z0-9_-]{1,32})/(?:(index)\.m3u8|([0-9]{1,16})\.ts)")
+
+
+_TYPE = ("Content-Type", "video/mp2t")
+_SEGMENT_HEAD = header_lines((*FOR_PAGES, ("Cache-Control", SEGMENT_CACHING), *answer_headers((_TYPE,))))
 
 
 class PackagedResource(AnswerResource):
@@ -27,6 +33,19 @@ class PackagedResource(AnswerResource):
         super().__init__()
         self._packaged = packaged
         self._player = player
+
+    def at_once(self, name: str, viewer: Viewer, plain: bool) -> AtOnce | None:
+        """See `AnswerResource.at_once`: segments; a playlist may have to wait for the next of them."""
+        match = _PATH.fullmatch(name)
+        if match is None or match[3] or not plain:
+            return None
+        try:
+            session, segment = self._packaged.segment(int(match[1]), match[2], int(match[4]))
+        except UpstreamError:
+            return None
+        # What is being sent keeps the blocks that it lies in.
+        pieces = tuple(segment)
+        return AtOnce(_SEGMENT_HEAD, Body(segment.size, pieces, session, self._player.means, lambda: lambda: None))
 
     async def answer(self, request: Request) -> bytes | None:
         """A playlist or a segment."""
@@ -45,8 +64,8 @@ class PackagedResource(AnswerResource):
             request.setHeader("Content-Length", str(len(body)))
             return b"" if request.method == b"HEAD" else body
         session, segment = self._packaged.segment(channel, session_id, int(number))
-        headers = (("Content-Type", "video/mp2t"), ("Content-Length", str(segment.size)))
-        request.setHeader("Cache-Control", "private, max-age=300")
+        headers = (_TYPE, ("Content-Length", str(segment.size)))
+        request.setHeader("Cache-Control", SEGMENT_CACHING)
         opened = Opened(MemoryUpstream(segment), 200, headers)
         if request.method == b"HEAD":
             respond(request, opened)

@@ -6,27 +6,29 @@ import re
 from collections.abc import Callable
 
 from attrs import evolve
-from twisted.internet.interfaces import ITCPTransport
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
+from iptvd.delivery.clips import Card, Clips
 from iptvd.delivery.isolated import IsolatedRelay, Means
 from iptvd.delivery.live import Live, OnAir
 from iptvd.delivery.opening import Opened
 from iptvd.delivery.relay import Relay
-from iptvd.delivery.resuming import Reopen
+from iptvd.delivery.resuming import Body, Reopen, ResumedUpstream
 from iptvd.delivery.session import Session
 from iptvd.delivery.viewers import SocketViewer, TransportViewer, Viewer
-from iptvd.model import Outcome
+from iptvd.model import Headers, Outcome
+from iptvd.protocols.http_upstream import HTTPUpstream
 from iptvd.web.request import Refusal
-from iptvd.web.sockets import limit_unsent
+from iptvd.web.sockets import watch_over
 from iptvd.web.takeover import Taken, head_of, take_over
 
 #: Seconds a viewer has to read what it was given of a stream that broke off.
 LINGER = 30
 #: Types that a browser would run scripts of: at our address, an origin's page could do what ours can.
 _PAGE = re.compile("html|xml|script|multipart", re.IGNORECASE)
+_OTHER = "application/octet-stream"
 #: Bytes from which on a body is worth a connection of its own; a shorter one leaves it to the next request.
 WORTH_TAKING = 1 << 20
 
@@ -36,11 +38,18 @@ class Player:
     Plays.
 
     :param means: what isolated relays share.
+    :ivar clips: what is shown to those who cannot be served; None where nothing is.
     """
 
-    def __init__(self, live: Live, means: Means) -> None:
+    def __init__(self, live: Live, means: Means, clips: Clips | None = None) -> None:
         self.live = live
+        self.clips = clips
         self._means = means
+
+    @property
+    def means(self) -> Means:
+        """What relays share."""
+        return self._means
 
     def set_timeouts(self, stall_timeout: float, client_timeout: float) -> None:
         """Have other timeouts from now on, for what begins."""
@@ -90,11 +99,11 @@ class Player:
         respond(request, opened)
         length = int(dict(opened.headers).get("Content-Length", WORTH_TAKING))
         if length < WORTH_TAKING:
-            self._pass(request, session, opened, endless, over)
+            self._pass(request, session, opened, endless, over, reopen)
             return
         taken = take_over(request, lambda: relay.stop(Outcome.VIEWER_LEFT))
         if taken is None:
-            self._pass(request, session, opened, endless, over)
+            self._pass(request, session, opened, endless, over, reopen)
             return
         connection = taken
 
@@ -109,6 +118,25 @@ class Player:
         forget = session.at_end(lambda ended: relay.stop(ended.outcome or Outcome.DRAINED, ended.reason))
         relay.start()
 
+    async def explain(self, request: Request, card: Card) -> bool:
+        """Answer with a clip that says why nothing is played; False, and nothing answered, when there is none."""
+        clips = self.clips
+        clip = await clips.get(card) if clips is not None else b""
+        if clips is None or not clip:
+            return False
+        taken = take_over(request, lambda: showing.end(False))
+        if taken is None:
+            return False
+        connection = taken
+
+        def over(whole: bool) -> None:
+            self._close(connection, Outcome.COMPLETED if whole else Outcome.VIEWER_TOO_SLOW)
+
+        request.setHeader("Content-Type", "video/mp2t")
+        request.setHeader("X-Content-Type-Options", "nosniff")
+        showing = clips.show(clip, head_of(request), connection.transport, over)
+        return True
+
     def play_short(self, request: Request, session: Session, opened: Opened) -> None:
         """Answer with a body whose connection is for the next request too."""
         respond(request, opened)
@@ -121,15 +149,15 @@ class Player:
         opened: Opened,
         endless: bool,
         over: Callable[[Outcome, str], object],
+        reopen: Reopen | None = None,
     ) -> None:
         """By way of twisted.web, which keeps the connection for the next request."""
         upstream, means = opened.upstream, self._means
         if upstream is None:
             raise Refusal(500, "there is nothing to play")
-        transport = request.transport
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpKeepAlive(True)
-            limit_unsent(transport)
+        if reopen is not None and not endless and isinstance(upstream, HTTPUpstream):
+            upstream = ResumedUpstream(upstream, Body(upstream.head, means.clock, reopen))
+        watch_over(request.transport)
 
         def finished(outcome: Outcome, reason: str) -> None:
             if outcome is Outcome.COMPLETED:
@@ -178,10 +206,13 @@ def break_off(request: Request, at_once: bool) -> None:
 def respond(request: Request, opened: Opened) -> None:
     """Set the status and the headers that come from the source."""
     request.setResponseCode(opened.status)
-    for name, value in opened.headers:
-        if name == "Content-Type" and _PAGE.search(value):
-            value = "application/octet-stream"
+    for name, value in answer_headers(opened.headers):
         request.setHeader(name, value)
     if opened.status == 416:
         request.setHeader("Content-Length", "0")
-    request.setHeader("X-Content-Type-Options", "nosniff")
+
+
+def answer_headers(headers: Headers) -> Headers:
+    """The headers that come from the source, as a viewer may get them."""
+    kept = ((name, _OTHER if name == "Content-Type" and _PAGE.search(value) else value) for name, value in headers)
+    return (*kept, ("X-Content-Type-Options", "nosniff"))

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from hashlib import blake2b
 from io import BytesIO
+from urllib.parse import urlencode
 
 from attrs import define, frozen
 from twisted.web.server import Request
@@ -15,6 +16,7 @@ from iptvd import __version__
 from iptvd.lineup import Lineup
 from iptvd.model import Channel, ChannelKind, SourceKind
 from iptvd.protocols import m3u
+from iptvd.web.archive import past_attributes
 from iptvd.web.request import (
     AnswerResource,
     Refusal,
@@ -136,7 +138,7 @@ class PlaylistResource(AnswerResource):
     """
     ``/playlist.m3u8`` and ``/playlist.m3u``.
 
-    Catch-up attributes are left out: ``catchup-source`` names the upstream, and nothing here plays the past yet.
+    Catch-up attributes are ours: the ``catchup-source`` of a provider names an upstream.
 
     :param lineup: gives the lineup as it is now.
     :param kind_of: gives the form in which a channel is played.
@@ -183,7 +185,8 @@ class PlaylistResource(AnswerResource):
         channels, base_url, chosen = lineup.channels, key.base_url, key.chosen
         # Grows in place and gives its value without a copy; to join ten megabytes takes a turn of the reactor.
         body = BytesIO()
-        body.write(m3u.header().encode())
+        query = "?" + urlencode({"group": chosen.group}) if chosen.group else ""
+        body.write(m3u.header(f"{base_url}/epg.xml{query}").encode())
 
         def steps() -> Iterator[None]:
             for start in range(0, len(channels), _STEP):
@@ -227,11 +230,12 @@ class PlaylistResource(AnswerResource):
         return m3u.entry(
             base_url + path,
             channel.name,
-            tvg_id=channel.tvg_id or str(channel.id),
+            tvg_id=channel.xmltv_id,
             tvg_name=entry.tvg_name,
             number=channel.number,
             logo=f"{base_url}/logo/{channel.id}",
             group=channel.group,
+            catchup=past_attributes(channel, base_url + path),
             radio=channel.kind is _RADIO,
             mpegts=channel.kind is _LIVE and path.endswith(".ts"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from attrs import define, field, frozen
@@ -13,7 +13,8 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from iptvd.delivery.session import Viewer
+from iptvd.delivery.isolated import Means
+from iptvd.delivery.session import Session, Viewer
 from iptvd.errors import IptvdError, LimitError, ProtocolError, ProviderError, TokenError, UpstreamError
 from iptvd.log import Log
 from iptvd.protocols.ranges import if_none_match
@@ -94,10 +95,17 @@ def require_trust(request: Request) -> None:
     raise Refusal(403, "This address is not in trusted_networks.")
 
 
+#: What lets players in web pages of other origins read an answer.
+FOR_PAGES = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", "Content-Length, Content-Range, Accept-Ranges, ETag"),
+)
+
+
 def allow_any_origin(request: Request) -> None:
     """Let players in web pages of other origins read the answer."""
-    request.setHeader("Access-Control-Allow-Origin", "*")
-    request.setHeader("Access-Control-Expose-Headers", "Content-Length, Content-Range, Accept-Ranges, ETag")
+    for name, value in FOR_PAGES:
+        request.setHeader(name, value)
 
 
 def accepts_gzip(request: Request) -> bool:
@@ -174,6 +182,33 @@ def refuse(request: Request, error: IptvdError) -> bytes:
     return b"" if request.method == b"HEAD" else body
 
 
+@frozen
+class Body:
+    """
+    A body that is in memory, for a session.
+
+    :ivar begin: to be called when sending it takes longer; what it gives is to be called when that is over.
+    """
+
+    size: int
+    pieces: Sequence[bytes | memoryview]
+    session: Session
+    means: Means
+    begin: Callable[[], Callable[[], None]]
+
+
+@frozen
+class AtOnce:
+    """
+    An answer that is at hand, with status 200.
+
+    :ivar head: header lines, each with its end, without a length and without those that all answers have.
+    """
+
+    head: bytes
+    body: bytes | Body
+
+
 class AnswerResource(Resource):
     """
     A leaf that is answered by a coroutine, for GET and HEAD.
@@ -192,6 +227,16 @@ class AnswerResource(Resource):
     async def answer(self, request: Request) -> bytes | None:
         """The answer's body."""
         raise NotImplementedError
+
+    def at_once(self, name: str, viewer: Viewer, plain: bool) -> AtOnce | None:
+        """
+        What a GET without a query is answered, by a caller who may watch. See `iptvd.web.connection`.
+
+        :param name: the path after the resource's own: letters, digits, ``_``, ``.``, ``-`` and ``/``.
+        :param plain: whether a `Body` can be sent; else only bytes can.
+        :return: None when that is not at hand; nothing has happened then.
+        """
+        return None
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """Nothing is below it: see `iptvd.web.site.IptvdSite`."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
-from iptvd import __version__
 from iptvd.errors import IptvdError
 from iptvd.log import Log
-from iptvd.trust import HostRefused, Trust
+from iptvd.trust import Caller, HostRefused, Trust
+from iptvd.web.connection import SERVER, ViewerConnection
 from iptvd.web.request import FAULT, AnswerResource, Refusal, refuse
 
 #: Seconds an idle connection is kept; a viewer that is being served is not idle.
@@ -96,6 +97,20 @@ class IptvdSite(Site):
         super().__init__(root, IptvdRequest, timeout=IDLE, reactor=clock)
         self._trust = trust
 
+    @property
+    def trust(self) -> Trust:
+        """The rules as they are now."""
+        return self._trust()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """A viewer's connection; twisted.web's own would look which version of HTTP it is, and there is only one."""
+        connection: Any = ViewerConnection()
+        connection.factory = connection.site = self
+        connection.requestFactory = self.requestFactory
+        connection.timeOut = self.timeOut
+        connection.callLater = self.reactor.callLater
+        return connection
+
     def log(self, request: HTTPRequest) -> None:
         """Requests are not logged: sessions are, and addresses may hold tokens."""
 
@@ -109,20 +124,35 @@ class IptvdSite(Site):
 
     def getResourceFor(self, request: Request) -> IResource:
         """Judge who asks, then find what is asked for."""
-        request.setHeader("Server", f"iptvd/{__version__}")
-        headers = request.requestHeaders
-        peer, local = request.getClientAddress(), request.getHost()
-        here = local if isinstance(local, (IPv4Address, IPv6Address)) else None
-        try:
-            request.caller = self._trust().judge(  # type: ignore[attr-defined]
-                peer.host if isinstance(peer, (IPv4Address, IPv6Address)) else None,
-                request.isSecure(),
-                lambda name: [raw.decode("latin-1") for raw in headers.getRawHeaders(name.encode(), [])],
-                here.port if here is not None else 0,
-                here.host if here is not None else "",
-            )
-        except HostRefused as error:
-            return Refused(Refusal(421, error.sentence))
+        request.setHeader("Server", SERVER)
+        trust, connection = self.trust, request.channel
+        caller = connection.caller(trust) if isinstance(connection, ViewerConnection) else None
+        if caller is None:
+            try:
+                caller = _judged(request, trust)
+            except HostRefused as error:
+                return Refused(Refusal(421, error.sentence))
+        request.caller = caller  # type: ignore[attr-defined]
+        if isinstance(connection, ViewerConnection):
+            connection.judged(request, caller, trust)
         resource: IResource = super().getResourceFor(request)
         # A mere folder is nothing in itself.
         return resource if isinstance(resource, (AnswerResource, Refused)) else nothing()
+
+
+def _judged(request: Request, trust: Trust) -> Caller:
+    """
+    Who a request is from.
+
+    :raises HostRefused: when it names a host that is not ours.
+    """
+    headers = request.requestHeaders
+    peer, local = request.getClientAddress(), request.getHost()
+    here = local if isinstance(local, (IPv4Address, IPv6Address)) else None
+    return trust.judge(
+        peer.host if isinstance(peer, (IPv4Address, IPv6Address)) else None,
+        request.isSecure(),
+        lambda name: [raw.decode("latin-1") for raw in headers.getRawHeaders(name.encode(), [])],
+        here.port if here is not None else 0,
+        here.host if here is not None else "",
+    )

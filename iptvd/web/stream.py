@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from iptvd.delivery.clips import Card
 from iptvd.delivery.feed import NotShareable
 from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hub import Hub
@@ -23,6 +24,8 @@ from iptvd.errors import LimitError, UpstreamError
 from iptvd.lineup import Lineup
 from iptvd.model import Channel, ChannelKind, Headers, Outcome, Source, SourceKind
 from iptvd.protocols.http_upstream import HTTPUpstream
+from iptvd.recording import Recording
+from iptvd.web.archive import query_of, recording_asked
 from iptvd.web.content import HLS_TYPE, ask_of
 from iptvd.web.player import Player, respond
 from iptvd.web.playlist import path_of
@@ -82,6 +85,9 @@ class StreamResource(AnswerResource):
             raise Refusal(501, channel.entry.unsupported)
         kind = self._faces.hub.kind_of(channel)
         native = path_of(channel, kind).rpartition(".")[2]
+        past = recording_asked(request, channel, self._faces.hub.now)
+        if past is not None:
+            return await self._play_past(request, past, extension or native)
         if not extension and kind is SourceKind.HLS:
             return self._redirect(request, channel)
         form = extension or native
@@ -102,8 +108,8 @@ class StreamResource(AnswerResource):
             raise Refusal(404, "There is no such channel; the playlist has those there are.")
         return channel, (match[2] or "").lower()
 
-    def _redirect(self, request: Request, channel: Channel) -> bytes:
-        path = path_of(channel, self._faces.hub.kind_of(channel))
+    def _redirect(self, request: Request, channel: Channel, query: str = "") -> bytes:
+        path = path_of(channel, self._faces.hub.kind_of(channel)) + query
         request.setResponseCode(302)
         request.setHeader("Location", caller_of(request).base_url + path)
         request.setHeader("Cache-Control", "no-store")
@@ -123,9 +129,18 @@ class StreamResource(AnswerResource):
             # Nothing is opened only to tell its type.
             request.setHeader("Content-Type", "video/mp2t" if form == "ts" else "application/octet-stream")
             return b""
-        if form == "ts" and self._faces.shares(channel):
-            return await self._watch(request, channel)
-        return await self._play_alone(request, channel, as_live=True)
+        if form != "ts":
+            return await self._play_alone(request, channel, as_live=True)
+        try:
+            if self._faces.shares(channel):
+                return await self._watch(request, channel)
+            return await self._play_alone(request, channel, as_live=True)
+        except (LimitError, UpstreamError) as error:
+            # Its session is over, and counted: a clip takes no place of anybody's.
+            card = Card.FULL if isinstance(error, LimitError) else Card.UNAVAILABLE
+            if not await self._faces.player.explain(request, card):
+                raise
+            return None
 
     async def _hls(self, request: Request, channel: Channel, kind: SourceKind) -> bytes:
         faces = self._faces
@@ -145,7 +160,7 @@ class StreamResource(AnswerResource):
     async def _watch(self, request: Request, channel: Channel) -> bytes | None:
         """Join the viewers of a channel that is on, or turn it on."""
         faces = self._faces
-        session = faces.hub.admit(channel, viewer_of(request), Face.TS)
+        session = self._admit(request, channel, Face.TS)
         try:
             on_air = await self._patiently(lambda: faces.player.live.tune(channel, session.viewer))
         except NotShareable:
@@ -160,11 +175,20 @@ class StreamResource(AnswerResource):
             raise
         if session.outcome is not None:
             faces.player.live.leave(on_air)
-            raise LimitError(session.reason or "iptvd is stopping")
+            raise _ended(session.reason)
         request.setHeader("Content-Type", "video/mp2t")
         request.setHeader("X-Content-Type-Options", "nosniff")
         faces.player.watch(request, session, on_air)
         return None
+
+    def _admit(self, request: Request, channel: Channel, face: Face) -> Session:
+        hub = self._faces.hub
+        try:
+            return hub.admit(channel, viewer_of(request), face)
+        except LimitError as error:
+            if hub.max_streams and len(hub.sessions) >= hub.max_streams:
+                raise
+            raise _ended(error.sentence) from None
 
     async def _patiently(self, begin: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -174,17 +198,41 @@ class StreamResource(AnswerResource):
             await deferLater(self._faces.clock, ZAP)
             return await begin()
 
+    # What was shown before
+
+    async def _play_past(self, request: Request, past: Recording, form: str) -> bytes | None:
+        """As its provider has it where a playlist is asked for and there is one, else as one file or stream."""
+        faces = self._faces
+        if form not in ("m3u8", "ts", past.extension):
+            raise Refusal(404, f"What this channel has shown is not to be had as .{form}; it is as .ts.")
+        request.setHeader("Cache-Control", "no-store")
+        if request.method == b"HEAD":
+            # Nothing is opened only to tell its type.
+            request.setHeader("Content-Type", HLS_TYPE if form == "m3u8" else "video/mp2t")
+            return b""
+        kinds = await faces.hub.kinds(past)
+        if form != "m3u8":
+            return await self._play_alone(request, past.of_kind(kinds[0]))
+        if SourceKind.HLS not in kinds:
+            return self._redirect(request, past, query_of(past))
+        request.setHeader("Content-Type", HLS_TYPE)
+        body = await faces.hls.open(past.of_kind(SourceKind.HLS), viewer_of(request))
+        request.setHeader("Content-Length", str(len(body)))
+        return body
+
     # For one viewer alone
 
     async def _play_alone(self, request: Request, channel: Channel, as_live: bool = False) -> bytes | None:
         hub = self._faces.hub
-        live = self._faces.player.live.opener if as_live else None
-        ask = Ask() if as_live else ask_of(request)
-        session = hub.admit(channel, viewer_of(request), Face.TS if as_live else Face.VOD)
+        live = self._faces.player.live.opener if as_live or channel.source_kind is SourceKind.HLS else None
+        ask = Ask() if live is not None else ask_of(request)
+        session = self._admit(request, channel, Face.TS if as_live else Face.VOD)
         try:
             source, opened = await self._patiently(lambda: hub.open(session, ask, live))
         except FoundPlaylist:
             session.end(Outcome.COMPLETED, "followed as HLS")
+            if isinstance(channel, Recording):
+                return await self._play_alone(request, channel.of_kind(SourceKind.HLS, disguised=True))
             return self._redirect(request, channel)
         except BaseException as error:
             self._failed(session, error)
@@ -195,8 +243,8 @@ class StreamResource(AnswerResource):
             return b""
         if session.outcome is not None:
             opened.upstream.stopProducing()
-            raise LimitError(session.reason or "iptvd is stopping")
-        reopen = None if as_live or not source.url else self._reopening(source)
+            raise _ended(session.reason)
+        reopen = None if live is not None or not source.url else self._reopening(source)
         self._faces.player.play(request, session, opened, as_live, session.end, reopen)
         return None
 
@@ -214,6 +262,11 @@ class StreamResource(AnswerResource):
             session.end(Outcome.REFUSED, error.sentence)
         else:
             session.end(Outcome.VIEWER_LEFT)
+
+
+def _ended(reason: str) -> Refusal:
+    """For a viewer that is not served because we are stopping, or because somebody has ended its session."""
+    return Refusal(503, reason or "iptvd is stopping", (("Retry-After", "5"),))
 
 
 def _both(channel: Channel) -> tuple[str, ...]:

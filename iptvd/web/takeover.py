@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 
 from attrs import frozen
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport, ITransport
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.server import Request
 
-from iptvd.web.sockets import limit_unsent
+from iptvd.web.sockets import watch_over
 
 
 class _Waiting(Protocol):
@@ -90,11 +90,12 @@ def take_over(request: Request, left: Callable[[], None]) -> Taken | None:
     else:
         return None
     channel.setTimeout(None)
+    # The two hold each other, and would be kept until the garbage collector finds them.
+    if request in channel.requests:
+        channel.requests.remove(request)
     transport.unregisterProducer()
     waiting.transport = transport
-    if ITCPTransport.providedBy(transport):
-        transport.setTcpKeepAlive(True)
-        limit_unsent(transport)
+    watch_over(transport)
     transport.resumeProducing()
     return Taken(transport, plain, waiting)
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
+from attrs import frozen
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IConsumer
 from twisted.web.resource import Resource
 
+from iptvd.delivery.reach import Reach
+from iptvd.epg.guides import GuideStatus
+from iptvd.epg.reading import GuideReader
+from iptvd.events import ScheduleStatus
 from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import Metrics
+from iptvd.model import Channel, Programme
+from iptvd.web.api import Folder
+from iptvd.web.channels_api import ChannelsApi, ChannelsResource
 from iptvd.web.content import ContentResource
+from iptvd.web.guide import AT_ONCE, GuideResource
+from iptvd.web.guide_api import EventsResource, MatchesResource, SearchResource
 from iptvd.web.health import Health, HealthResource, MetricsResource, PingResource
 from iptvd.web.index import IndexResource
 from iptvd.web.logo import LogoCache, LogosResource
@@ -17,6 +30,28 @@ from iptvd.web.packaged import PackagedResource
 from iptvd.web.playlist import PlaylistResource
 from iptvd.web.site import Root
 from iptvd.web.stream import Faces, StreamsResource
+
+
+@frozen
+class WhatIsOn:
+    """
+    What telling of programmes and events takes.
+
+    :ivar database: the guide's.
+    :ivar guides: how each guide is doing, as is ``schedules`` of each provider's events.
+    :ivar pipe: see `iptvd.children.Children.pipe`.
+    :ivar days: how many days ahead are told.
+    :ivar reach: tells how channels did last.
+    """
+
+    database: Path
+    reader: GuideReader
+    guides: Callable[[], Sequence[GuideStatus]]
+    schedules: Callable[[], Sequence[ScheduleStatus]]
+    pipe: Callable[[Sequence[str], IConsumer], Deferred[tuple[int, bytes]]]
+    days: Callable[[], int]
+    reach: Reach
+    short_guide: Callable[[Channel], Awaitable[Sequence[Programme]]]
 
 
 def build_tree(
@@ -28,13 +63,14 @@ def build_tree(
     wall: Callable[[], float],
     notices: Callable[[], list[str]],
     sliced: Callable[[Iterator[object]], Awaitable[None]],
+    on: WhatIsOn,
 ) -> Resource:
     """All of it."""
-    health = Health(lineup, faces.hub, faces.player.live, lag, wall, notices)
-    root = Root(IndexResource(lineup, faces.hub.kind_of, notices))
+    health = Health(lineup, faces.hub, faces.player.live, lag, wall, notices, on.guides, on.schedules, on.reach)
+    root = Root(IndexResource(lineup, faces.hub.kind_of, notices, lambda ids: on.reader.now_next(ids, wall())))
     playlist = PlaylistResource(faces.lineup, faces.hub.kind_of, sliced)
-    brief = HealthResource(health.brief, guarded=False)
-    brief.putChild(b"detailed", HealthResource(health.detailed, guarded=True))
+    brief = HealthResource(health.brief, guarded=False, sliced=sliced)
+    brief.putChild(b"detailed", HealthResource(health.detailed, guarded=True, sliced=sliced))
     children: Iterable[tuple[bytes, Resource]] = (
         (b"playlist.m3u8", playlist),
         (b"playlist.m3u", playlist),
@@ -46,7 +82,29 @@ def build_tree(
         (b"health", brief),
         (b"ping", PingResource()),
         (b"metrics", MetricsResource(metrics)),
+        (b"api", _api(faces, on, wall, sliced)),
+        *_guide(faces, on, wall),
     )
     for path, resource in children:
         root.putChild(path, resource)
     return root
+
+
+def _api(
+    faces: Faces, on: WhatIsOn, wall: Callable[[], float], sliced: Callable[[Iterator[object]], Awaitable[None]]
+) -> Resource:
+    reader = on.reader
+    channels = ChannelsApi(faces.lineup, faces.hub.kind_of, on.reach.of, reader, on.short_guide, wall, sliced)
+    api, epg = Folder(), Folder()
+    api.putChild(b"channels", ChannelsResource(channels))
+    api.putChild(b"events", EventsResource(reader, wall, sliced))
+    api.putChild(b"search", SearchResource(reader, wall, sliced))
+    api.putChild(b"epg", epg)
+    epg.putChild(b"matches", MatchesResource(reader, sliced))
+    return api
+
+
+def _guide(faces: Faces, on: WhatIsOn, wall: Callable[[], float]) -> Iterator[tuple[bytes, Resource]]:
+    slots = DeferredSemaphore(AT_ONCE)
+    for name, packed in ((b"epg.xml", False), (b"epg.xml.gz", True)):
+        yield name, GuideResource(on.database, on.pipe, on.reader.revision, on.days, packed, slots, faces.clock, wall)

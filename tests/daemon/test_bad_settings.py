@@ -34,7 +34,7 @@ DEMO = ("--provider", "demo")
         (("--provider", "xtream:@home"), {}, ('"home"', "[[provider]]", "IPTVD_PROVIDER_HOME_")),
         (DEMO, {"IPTVD_PORT": "seventy"}, ("port", "environment IPTVD_PORT", "1 to 65535")),
         (DEMO, {"PORT": "0"}, ("port", "environment PORT", "1 to 65535")),
-        (DEMO, {"SOCKS5": "bob:s3cret@proxy.test:1080"}, ("SOCKS5", "unset it")),
+        (DEMO, {"SOCKS5": "bob:s3cret@proxy.test"}, ("SOCKS5", "host:port")),
         (DEMO, {"API_TOKEN": "s3cret"}, ("API_TOKEN", "unset it")),
         (DEMO, {"IPTVD_CONFIG": "nowhere.toml"}, ("nowhere.toml", "IPTVD_CONFIG", "No such file")),
     ],

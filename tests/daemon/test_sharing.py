@@ -76,6 +76,8 @@ def shared(
     parity = [sys.executable, str(folder / "parity.py"), film]
     channels = [
         Own("One", shared_origin.at("/live/one.ts")),
+        Own("Apart", shared_origin.at("/live/apart.ts"), 'sharing = "isolated"'),
+        Own("Ruled", shared_origin.at("/live/ruled.ts")),
         Own("Zapped", shared_origin.at("/live/zapped.ts")),
         Own("Stuffed", shared_origin.at("/live/stuffed.ts", mbit=STUFFED)),
         Own("Secure", shared_origin.at("/live/secure.ts")),
@@ -87,6 +89,7 @@ def shared(
     ]
     alone = own_channels([Own("Alone", shared_origin.at("/live/alone.ts"))])
     alone = alone.replace('name = "own"', 'name = "alone"\nsharing = "isolated"')
+    alone += '[[rule]]\nmatch = "^Ruled$"\nsharing = "isolated"\n'
     with playing(
         folder,
         channels,
@@ -176,14 +179,15 @@ def test_too_slow(shared: Playing, origin: OriginProcess, tmp_path: Path) -> Non
     assert seen.pictures > 25 * (seen.picture_seconds - 1)
 
 
-def test_isolated(shared: Playing, origin: OriginProcess) -> None:
-    """A provider that is set to isolated has a connection for each viewer."""
-    path = shared.path_of("Alone")
+@pytest.mark.parametrize("name", ["Alone", "Apart", "Ruled"])
+def test_isolated(shared: Playing, origin: OriginProcess, name: str) -> None:
+    """A provider, an own channel, and what a rule finds have a connection for each viewer when set to isolated."""
+    path, source = shared.path_of(name), f"/live/{name.lower()}.ts"
     with Recorder(shared, path) as one, Recorder(shared, path) as other:
         one.wait_for_bytes(SECOND)
         other.wait_for_bytes(SECOND)
-        assert origin.counts("/live/alone.ts").open == 2
-    wait_for(lambda: not origin.counts("/live/alone.ts").open, what="the end of both connections")
+        assert origin.counts(source).open == 2
+    wait_for(lambda: not origin.counts(source).open, what="the end of both connections")
 
 
 def test_tls(shared: Playing, origin: OriginProcess, tls_port: int, pem: Path, tmp_path: Path) -> None:
@@ -258,4 +262,7 @@ def test_off_the_ring(
         assert away_seen.pictures > 25 * (away_seen.picture_seconds - away_seen.picture_step) - 25
         assert away_seen.samples > 32_000 * (away_seen.sound_seconds - away_seen.sound_step) - 32_000
         assert away_seen.errors <= 2
+        # The gap is announced: no counter is wrong, and no packet taken for damaged.
+        assert away_seen.corrupt == 0
+        assert [fault for fault in continuity_faults(away.data, folder) if "Continuity" in fault] == []
         daemon.wait_for_active(0)

@@ -46,7 +46,7 @@ class Reply:
 
 
 class Connection(StringTransport):
-    """One request's connection."""
+    """A connection: for one request, unless the origin keeps it."""
 
     def __init__(self, origin: ScriptedOrigin, clock: Clock) -> None:
         super().__init__()
@@ -76,10 +76,25 @@ class Connection(StringTransport):
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Nothing to it."""
 
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.value().endswith(b"\r\n\r\n"):
+            head = self.value().decode()
+            self.clear()
+            self._origin.asked_for(self, head)
+
+    def hang_up(self) -> None:
+        """The origin closes it."""
+        self.open = False
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
     def answer(self, reply: Reply) -> None:
         body = reply.body if reply.cut is None else reply.body[: reply.cut]
         lines = [f"HTTP/1.1 {reply.status} x", *reply.headers]
-        lines.append(f"Content-Length: {len(reply.body)}" if reply.length else "Connection: close")
+        if reply.length:
+            lines.append(f"Content-Length: {len(reply.body)}")
+        if not reply.length or not self._origin.keeps:
+            lines.append("Connection: close")
         self._left = "\r\n".join([*lines, "", ""]).encode() + body
         self._silent = reply.silent
         self._call = self._clock.callLater(reply.delay, self._go_on)
@@ -89,12 +104,13 @@ class Connection(StringTransport):
             self._call = self._clock.callLater(0.02, self._go_on)
             return
         piece, self._left = self._left[:PIECE], self._left[PIECE:]
+        last = not self._left
         self.protocol.dataReceived(piece)
         if self._left:
-            self._call = self._clock.callLater(0.002, self._go_on)
-        elif self.open and not self._silent:
-            self.open = False
-            self.protocol.connectionLost(Failure(ConnectionDone()))
+            if not last:
+                self._call = self._clock.callLater(0.002, self._go_on)
+        elif self.open and not self._silent and not self._origin.keeps:
+            self.hang_up()
 
 
 @define
@@ -103,12 +119,14 @@ class ScriptedOrigin:
     Answers with what ``pages`` has for a path: a reply, a body, or a function of the range asked for.
 
     :ivar requests: when each path was asked for.
+    :ivar keeps: whether connections are kept for the next request.
     """
 
     clock: Clock
     pages: dict[str, Reply | bytes | Callable[[str], Reply | bytes]] = field(factory=dict)
     requests: list[tuple[float, str]] = field(factory=list)
     connections: list[Connection] = field(factory=list)
+    keeps: bool = False
 
     def connect(self, target: Target, verify_tls: bool) -> Any:
         return _Endpoint(self)
@@ -118,7 +136,9 @@ class ScriptedOrigin:
         connection.protocol = factory.buildProtocol(None)
         self.connections.append(connection)
         connection.protocol.makeConnection(connection)
-        head = connection.value().decode()
+        return succeed(connection.protocol)
+
+    def asked_for(self, connection: Connection, head: str) -> None:
         path = head.split(" ")[1]
         ranges = [line[7:] for line in head.split("\r\n") if line.lower().startswith("range: ")]
         self.requests.append((self.clock.seconds(), path))
@@ -126,7 +146,6 @@ class ScriptedOrigin:
         if callable(page):
             page = page(ranges[0] if ranges else "")
         connection.answer(page if isinstance(page, Reply) else Reply(200, page))
-        return succeed(connection.protocol)
 
     def asked(self, prefix: str = "") -> list[str]:
         return [path for _, path in self.requests if path.startswith(prefix)]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+import pytest
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.delivery import cutting
 from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.packager import Packager
 from iptvd.delivery.ring import Budget, Ring
 from tests.doubles import result
 from tests.simulators.looped import LoopedTs
+from tests.simulators.media import SECONDS, Media
 
 #: What the wall clock shows when the clock of a test shows 0.
 EPOCH = 1_700_000_000.0
@@ -159,3 +163,35 @@ def play(broadcast: Broadcast, clock: Clock, timed: Timed, audience: Audience | 
     clock.advance(0)
     if looked and audience is not None:
         audience.ask()
+
+
+class Packaging(SynchronousTestCase):
+    """A broadcast and what it takes to package it."""
+
+    media: Media
+
+    @pytest.fixture(autouse=True)
+    def _media(self, media: Media) -> None:
+        self.media = media
+
+    def setUp(self) -> None:
+        # A busy machine is no reason to do it in more turns.
+        self.patch(cutting, "_SLICE", 60.0)
+        self.clock = Clock()
+        self.broadcast = new_broadcast(self.clock)
+        self.addCleanup(self.broadcast.close, lambda viewer: None)
+        self.closed: list[Packager] = []
+
+    def packager(self, *, smooth: bool = False, **settings: float) -> Packager:
+        def wall() -> float:
+            return EPOCH + self.clock.seconds()
+
+        def closed() -> None:
+            self.closed.append(packager)
+
+        packager = Packager(self.broadcast, self.clock, wall, closed, smooth=smooth, **settings)  # type: ignore[arg-type]
+        self.addCleanup(packager.close)
+        return packager
+
+    def film(self, seconds: float, position: float = 0.0) -> Iterator[tuple[float, bytes]]:
+        return paced(self.media.read("film.ts"), SECONDS, seconds, position)

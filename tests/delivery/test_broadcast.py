@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery import broadcast as module
-from iptvd.delivery.broadcast import COALESCED, LEAST_WAIT, Broadcast
+from iptvd.delivery.broadcast import COALESCED, LEAST_WAIT, SLOW_CHECK, Broadcast
 from iptvd.delivery.ring import Budget, Ring
 from iptvd.delivery.session import Face, Session
 from iptvd.delivery.session import Viewer as Who
@@ -42,6 +42,14 @@ class BroadcastTests(SynchronousTestCase):
             self.broadcast.add(viewer, 0.0)
         self.order.clear()
         return viewers
+
+    def turn(self) -> None:
+        """Call what is due, but not what becomes due by that, as a reactor does."""
+        for call in [call for call in self.clock.calls if call.getTime() <= self.clock.seconds()]:
+            if call.active():
+                self.clock.calls.remove(call)
+                call.called = 1
+                call.func()
 
     def test_small_pieces_go_out_together(self) -> None:
         """What an origin writes in small pieces goes out in few, and what is much goes out at once."""
@@ -97,6 +105,49 @@ class BroadcastTests(SynchronousTestCase):
         for _ in range(50):
             self.clock.advance(0)
         self.assertEqual(self.order, [*range(100), *range(100)])
+
+    def test_a_pause_after_a_long_round(self) -> None:
+        """What little comes during a long round waits for the pause after it: sending does not take all the time."""
+        self.add(100)
+        now = [0.0]
+
+        def clock() -> float:
+            now[0] += module.SLICE / 2
+            return now[0]
+
+        self.patch(module, "perf_counter", clock)
+        self.broadcast.take(null_packets(COALESCED // PACKET + 1))
+        self.broadcast.take(null_packets(7))
+        for _ in range(50):
+            self.clock.advance(0)
+        self.assertEqual((self.order, self.broadcast.ring.next), ([*range(100)], 1))
+        (pause,) = (call.getTime() for call in self.clock.getDelayedCalls() if call.getTime() < SLOW_CHECK)
+        self.assertGreaterEqual(pause, LEAST_WAIT)
+        self.clock.advance(pause)
+        for _ in range(50):
+            self.clock.advance(0)
+        self.assertEqual(self.order, [*range(100), *range(100)])
+
+    def test_one_slice_a_turn(self) -> None:
+        """However much comes, one turn of the reactor sends for one slice at most."""
+        self.add(100)
+        now = [0.0]
+
+        def clock() -> float:
+            now[0] += module.SLICE / 2
+            return now[0]
+
+        self.patch(module, "perf_counter", clock)
+        self.broadcast.take(null_packets(COALESCED // PACKET + 1))
+        slice_size = len(self.order)
+        for _ in range(100):
+            before = len(self.order)
+            self.broadcast.take(null_packets(COALESCED // PACKET + 1))
+            self.broadcast.take(null_packets(1))
+            self.assertEqual(len(self.order), before)
+            self.turn()
+            self.assertLessEqual(len(self.order) - before, slice_size)
+        self.assertGreater(len(self.order), 1000)
 
     def test_a_viewer_that_waits_for_room_is_left_alone(self) -> None:
         """Who waits for room is not tried at each round."""

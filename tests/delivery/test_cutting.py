@@ -12,13 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.delivery import cutting as module
 from iptvd.delivery.cutting import Cutter
 from iptvd.delivery.pieces import Segment
-from iptvd.delivery.ring import Budget, JoinPoint, Ring
+from iptvd.delivery.ring import Budget, Ring
 from iptvd.protocols.joins import Follower
 from iptvd.protocols.mpegts import PACKET, null_packets
 from iptvd.protocols.timestamps import TICKS, WRAP
 from tests.protocols.tsmaking import (
     AUDIO_PID,
-    FILM,
     PMT_PID,
     SOUND,
     VIDEO_PID,
@@ -148,6 +147,37 @@ class SegmentTests(SynchronousTestCase):
             self.assertEqual(set(one.durations), {expected})
             self.assertEqual(one.cutter.target_duration, announced)
 
+    def test_short(self) -> None:
+        """Short segments end at the first join point at or after a part of the target, while they are to be short."""
+        film = list(blocks(made_film(20), [50]))
+        for target, short in ((1.0, 1.0), (2.0, 1.0), (3.0, 2.0)):
+            one = Cut(target=target)
+            one.cutter.shorten(True)
+            one.feed(film[: len(film) // 2])
+            self.assertEqual(set(one.durations), {short})
+            count = len(one.durations)
+            one.cutter.shorten(False)
+            one.feed(film[len(film) // 2 :])
+            self.assertEqual(set(one.durations[count + 1 :]), {target})
+            self.assertEqual(one.cutter.target_duration, 2 * target)
+
+    def test_due(self) -> None:
+        """The next segment is expected when it is as long as it has to be, or as join points have been apart."""
+        pictures = len(made_film(1)) // PACKET // 25
+        one = Cut()
+        self.assertIsNone(one.cutter.due)
+        one.cutter.shorten(True)
+        film = list(blocks(made_film(9), [pictures]))
+        expected = []
+        for block in film:
+            due, count = one.cutter.due, len(one.segments)
+            one.feed([block])
+            if len(one.segments) > count and due is not None:
+                expected.append(one.clock.seconds() - due)
+        self.assertGreaterEqual(len(expected), 5)
+        # Before a second join point was seen it is not known how far they are apart.
+        self.assertLess(max(map(abs, expected[1:])), 0.1)
+
     def test_sound_alone(self) -> None:
         """Sound is cut at any of its PES packets."""
         writer = TsWriter()
@@ -242,14 +272,10 @@ class LongTests(SynchronousTestCase):
         """A join point in a segment that had to end meanwhile because it was too large changes nothing any more."""
         writer = TsWriter()
         late = writer.packets(VIDEO_PID, pes(b"\x80" * 200 + KEY, pts=moved(1.0)), pcr=1)
-        one = Cut(largest=40 * PACKET)
-        one.feed(
-            [
-                writer.tables() + writer.packets(VIDEO_PID, pes(KEY * 10, pts=moved(0.0)), pcr=0),
-                null_packets(40) + late[:PACKET],
-                late[PACKET:],
-            ]
-        )
+        first = writer.tables() + writer.packets(VIDEO_PID, pes(KEY * 10, pts=moved(0.0)), pcr=0)
+        middle = null_packets(10) + late[:PACKET]
+        one = Cut(largest=len(first + middle))
+        one.feed([first, middle, late[PACKET:]])
         self.assertEqual(len(one.segments), 1)
         self.assertEqual(one.cutter.pending, len(late) - PACKET)
 
@@ -258,105 +284,10 @@ class LongTests(SynchronousTestCase):
         one = Cut(largest=100_000)
         film = made_film(20, picture_size=20_000)
         one.feed(blocks(film, [10]), 20.0 * 10 * PACKET / len(film))
-        self.assertTrue(all(segment.size <= 100_000 + 20 * PACKET for segment in one.segments))
-        self.assertLessEqual(one.cutter.pending, 100_000 + 20 * PACKET)
+        self.assertTrue(all(segment.size <= 100_000 for segment in one.segments))
+        self.assertLessEqual(one.cutter.pending, 100_000)
         self.assertLess(abs(sum(segment.duration for segment in one.segments) - 20.0), 1.0)
         self.assertEqual(continuity_errors(one.media), [])
-
-
-class BreakTests(SynchronousTestCase):
-    def test_a_jump_before_a_join_point(self) -> None:
-        """Where the clock jumps between join points a segment ends, and what follows ends at the next join point."""
-        writer = TsWriter()
-        one = Cut()
-        pictures = [
-            writer.packets(
-                VIDEO_PID,
-                pes(b"x" * 20, pts=moved(number / 25 + (1000 if number >= 80 else 0))),
-                rai=number % 25 == 0,
-                pcr=number,
-            )
-            for number in range(200)
-        ]
-        one.feed([writer.tables(), *pictures])
-        self.assertEqual(one.durations, [2.0, 1.2, 0.8, 2.0])
-        self.assertEqual(one.breaks, [False, False, True, False])
-        self.assertEqual(one.independent, [True, True, False, True])
-
-    def test_a_jump_at_a_join_point(self) -> None:
-        """A clock that jumps with a join point, back or forth, ends a segment at once."""
-        for jump in (-60.0, 60.0):
-            one = Cut()
-            one.feed(blocks(made_film(5, first_pts=moved(100.0)) + made_film(5, first_pts=moved(100.0 + jump)), [30]))
-            self.assertEqual(one.durations, [2.0, 2.0, 1.0, 2.0, 2.0])
-            self.assertEqual(one.breaks, [False, False, False, True, False])
-            self.assertEqual(one.independent, [True] * 5)
-            dates = [segment.date for segment in one.segments]
-            self.assertEqual(dates, sorted(dates))
-
-    def test_other_tables(self) -> None:
-        """Where the programme is made of something else, a segment ends, and has nothing of the new tables in it."""
-        other = type(FILM)(1, 0x200, (type(FILM.streams[0])(0x200, 0x1B), FILM.streams[1]))
-        one = Cut()
-        one.feed(blocks(made_film(5) + made_film(5, program_map=other, first_pts=moved(5.0)), [30]))
-        self.assertEqual(one.durations, [2.0, 2.0, 1.0, 2.0, 2.0])
-        self.assertEqual(one.breaks, [False, False, False, True, False])
-        follower = Follower()
-        follower.scan(whole(one.segments[2]))
-        self.assertEqual(follower.revision, 2)
-
-    def test_what_is_said_to_break(self) -> None:
-        """What does not carry on begins with a join point; what came in between is in neither segment."""
-        one = Cut()
-        one.feed(blocks(made_film(3), [30]))
-        one.cutter.break_here()
-        one.cutter.break_here()
-        one.feed([null_packets(2), *blocks(made_film(5, first_pts=moved(3.2)), [30])])
-        self.assertEqual(one.durations[:3], [2.0, 1.0, 2.0])
-        self.assertEqual(one.breaks, [False, False, True, False])
-        self.assertFalse(whole(one.segments[1]).endswith(null_packets(1)))
-
-    def test_a_break_just_where_a_segment_began(self) -> None:
-        """A break is not forgotten where a segment began just then."""
-        one = Cut()
-        film = made_film(2)
-        one.feed([film])
-        one.cutter.break_here()
-        one.feed(blocks(made_film(5, first_pts=moved(2.0)), [30]))
-        self.assertEqual(one.breaks[:2], [False, True])
-
-    def test_what_the_ring_has_let_go_of(self) -> None:
-        """One that falls off the ring goes on with what is there, after a discontinuity."""
-        self.patch(module, "_SLICE", 60.0)
-        one = Cut(span=3.0)
-        film = list(blocks(made_film(20), [12]))
-        one.feed(film[:100])
-        one.fill(film[100:300])
-        one.feed(film[300:])
-        self.assertTrue(any(one.breaks))
-        self.assertTrue(all(one.independent))
-        self.assertTrue(all(0 < duration <= 4.0 for duration in one.durations))
-
-    def test_a_ring_that_is_emptied(self) -> None:
-        """When the ring is emptied before all of it was looked at, what was being filled ends there."""
-        one = Cut()
-        one.fill(blocks(made_film(3), [30]))
-        self.patch(module, "_SLICE", -1.0)
-        one.cutter.look()
-        one.ring.clear()
-        one.clock.advance(0)
-        self.assertEqual((len(one.segments), one.cutter.pending), (1, 0))
-
-    def test_a_join_point_that_has_left(self) -> None:
-        """A join point that is understood when it has left the ring begins nothing."""
-        one = Cut(span=1.0)
-        one.feed([null_packets(1)] * 3, 0.1)
-        late = JoinPoint(0, 0, 0, 0.0, TsWriter().tables())
-        one.clock.advance(2.0)
-        one.ring.append(null_packets(1), one.clock.seconds())
-        one.ring.joins.append(late)
-        one.cutter.look()
-        self.assertEqual(one.cutter.pending, 0)
 
 
 class EndTests(SynchronousTestCase):

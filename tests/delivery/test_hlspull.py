@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from iptvd.delivery import hlsfetch, hlspiece
-from iptvd.delivery.hlspiece import SourceGone
 from iptvd.delivery.hlspull import HlsUpstream, open_hls
+from iptvd.delivery.opening import SourceGone
 from iptvd.errors import UpstreamError
 from iptvd.protocols.sniff import Media
 from tests.delivery.hls_script import Reply, listed, numbered, ts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
@@ -122,3 +124,19 @@ async def test_what_needs_a_remux(origin: OriginProcess) -> None:
         with pytest.raises(NeedsRemux) as raised:
             await _pulled(origin, path, 1)
         assert len(raised.value.inputs) == inputs
+
+
+def _accepted(origin: OriginProcess) -> int:
+    stats: Any = origin.get("/stats").json()
+    return int(stats["connections"]["accepted"])
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_connections_are_kept(origin: OriginProcess) -> None:
+    """Playlists, keys and segments of a channel come on two connections at most, however many there are of them."""
+    before = _accepted(origin)
+    for path in ("/hls/aes/index.m3u8", "/hls-live/single/index.m3u8"):
+        judged(await _pulled(origin, path, 320_000))
+    # Each question to the origin itself is another.
+    after = _accepted(origin) - 1
+    assert 2 <= after - before <= 4

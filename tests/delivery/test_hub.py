@@ -8,11 +8,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.hub import Hub
-from iptvd.delivery.opening import Ask, FoundPlaylist, Opened
+from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, SourceGone
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.slots import Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Outcome, Source, SourceKind
+from iptvd.recording import recording_of
 from tests.delivery.test_relay import CHANNEL
 from tests.doubles import result
 
@@ -90,6 +91,7 @@ class HubTests(SynchronousTestCase):
         session.end(Outcome.UPSTREAM_LOST)
         self.assertEqual(dict(hub.sessions), {})
         self.assertEqual(self.observer.events, ["started", "viewer_left"])
+        self.assertEqual(hub.outcomes, {Outcome.VIEWER_LEFT: 1})
 
     def test_the_limit(self) -> None:
         """When all streams are in use the next viewer is refused with a sentence, until one is free."""
@@ -101,6 +103,7 @@ class HubTests(SynchronousTestCase):
         first.end(Outcome.VIEWER_LEFT)
         hub.admit(CHANNEL, VIEWER, Face.TS)
         self.assertEqual(self.observer.events.count("refused"), 1)
+        self.assertEqual(hub.outcomes, {Outcome.VIEWER_LEFT: 1, Outcome.REFUSED: 1})
 
     def test_sessions_have_names_of_their_own(self) -> None:
         """No two sessions share an id, and one that is taken up again keeps its own."""
@@ -115,6 +118,24 @@ class HubTests(SynchronousTestCase):
         self.openings.results = {FIRST.url: UpstreamError(502, "refused"), SECOND.url: good}
         self.assertEqual(self.open(), (SECOND, good))
         self.assertEqual(self.openings.asked, [FIRST.url, SECOND.url])
+
+    def test_resolved_anew_before_it_counts(self) -> None:
+        """Where every source refuses, the channel is resolved anew once: what was remembered may be old."""
+        good, fresh = Opened(None, 200, ()), Source(SourceKind.TS, url="http://example.com/new")
+        refused = SourceGone(502, "refused")
+        self.openings.results = {FIRST.url: refused, SECOND.url: refused, fresh.url: good}
+        with self.assertRaises(SourceGone):
+            self.open()
+        self.assertEqual(len(self.openings.asked), 2)
+        test = self
+
+        class Moving(Openings):
+            async def open(self, source: Source, ask: Ask, extension: str) -> Opened:
+                test.given = [("a", fresh)]
+                return await super().open(source, ask, extension)
+
+        self.openings = Moving(self.openings.results)
+        self.assertEqual(self.open(), (fresh, good))
 
     def test_no_source_works(self) -> None:
         """When none works the viewer is told what was wrong with the best."""
@@ -192,6 +213,22 @@ class HubTests(SynchronousTestCase):
         self.assertIs(hub.kind_of(CHANNEL), SourceKind.HLS)
         self.assertIs(hub.kind_of(evolve(CHANNEL, id=2)), SourceKind.TS)
         self.assertEqual(self.slots.total, 0)
+
+    def test_the_past_says_nothing_of_the_present(self) -> None:
+        """That what a channel has shown is a playlist does not make a playlist of the channel."""
+        hub = self.hub()
+        hub.found_playlist(recording_of(CHANNEL, 5, 60))
+        self.assertIs(hub.kind_of(CHANNEL), SourceKind.TS)
+
+    def test_kinds(self) -> None:
+        """The kinds that a channel is to be had in are told, that of the best source first."""
+        self.given = [
+            ("a", evolve(FIRST, kind=SourceKind.VOD)),
+            ("b", evolve(FIRST, kind=SourceKind.HLS)),
+            *self.given,
+        ]
+        found = result(self.hub().kinds(CHANNEL))
+        self.assertEqual(found, [SourceKind.VOD, SourceKind.HLS, SourceKind.TS])
 
     def test_a_stream_again(self) -> None:
         """After a refresh the providers are believed again about what their channels are."""

@@ -35,6 +35,16 @@ async def test_a_film(way: str, framing: str) -> None:
         assert stage.session.bytes_sent == len(FILM)
 
 
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_the_first_byte() -> None:
+    """The first byte of a film that moves in the kernel is told of once, and the head is none of it."""
+    async with staged(Origin()) as stage:
+        seen: list[int] = []
+        stage.session.at_first_byte(lambda session: seen.append(session.bytes_sent))
+        assert await stage.end() is Outcome.COMPLETED
+        assert seen == [0]
+
+
 @both_ways
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_short_one(way: str) -> None:

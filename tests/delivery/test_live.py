@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.delivery.candidates import MOST_ATTEMPTS
 from iptvd.delivery.feed import FeedState, NotShareable
 from iptvd.delivery.live import Live, LiveSettings, OnAir
 from iptvd.delivery.ring import Budget
@@ -20,7 +21,7 @@ from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Outcome, Source, SourceKind
 from iptvd.protocols.mpegts import PACKET
 from iptvd.protocols.sniff import Media
-from tests.delivery.test_feed import Origins
+from tests.delivery.feeding import Origins
 from tests.delivery.test_relay import CHANNEL, Glass
 from tests.doubles import result
 from tests.protocols.tsmaking import made_film
@@ -176,6 +177,56 @@ class LingerTests(LiveTestCase):
         self.assertIsNotNone(self.slots.take("b"))
         self.assertIsNone(self.slots.take("b"))
         self.assertEqual(len(self.live.on_air), 1)
+
+    def test_silence_that_nobody_sees(self) -> None:
+        """For a channel that nobody watches no further source is connected; for who comes back it is, at once."""
+        self.live.settings = LiveSettings(linger=30)
+        self.sources.append(("b", Source(SourceKind.TS, url="http://origin.test/b")))
+        on_air = self.tune()
+        self.play(2)
+        self.live.leave(on_air)
+        self.clock.pump([0.25] * 8)
+        self.assertEqual((self.origins.asked, self.slots.total), (["a"], 1))
+        self.tune()
+        self.assertEqual((self.origins.asked, self.slots.total), (["a", "b"], 2))
+        self.live.leave(on_air)
+        self.assertEqual((self.slots.used("a"), self.slots.used("b")), (1, 0))
+        self.clock.pump([0.25] * 40)
+        self.assertEqual((self.origins.asked, self.slots.total), (["a", "b"], 0))
+        self.tune()
+        self.assertEqual((self.origins.asked[2:], self.slots.total), (["b"], 1))
+
+    def test_leaving_while_the_next_is_connected(self) -> None:
+        """A connection that is being made for a channel is given up when its last viewer leaves."""
+        self.sources.append(("b", Source(SourceKind.TS, url="http://origin.test/b")))
+        given_up: list[object] = []
+        self.origins.script["b"] = [Deferred(given_up.append)]
+        on_air = self.tune()
+        self.play(2)
+        self.clock.pump([0.25] * 5)
+        self.assertEqual((self.origins.asked, self.slots.total), (["a", "b"], 2))
+        self.live.leave(on_air)
+        self.assertEqual((len(given_up), self.slots.total), (1, 1))
+        self.clock.advance(3)
+        self.nothing_left()
+
+    def test_back_to_what_is_hopeless(self) -> None:
+        """Who comes back to a channel whose source has failed too often in the last minute has it turned on anew."""
+        self.live.settings = LiveSettings(linger=60)
+        self.sources = [(name, Source(SourceKind.TS, url=f"http://origin.test/{name}")) for name in "abcd"]
+        former = self.tune()
+        self.origins.script = {name: [UpstreamError(502, "refused")] for name in "abcd"}
+        self.origins.taps[0].finish()
+        for _ in range(200):
+            if len(self.origins.asked) == MOST_ATTEMPTS:
+                self.origins.script = {name: [Deferred()] for name in "abcd"}
+            self.clock.advance(0.25)
+        self.assertEqual(len(self.origins.asked), 1 + MOST_ATTEMPTS)
+        self.live.leave(former)
+        self.origins.script["a"] = [Media.TS]
+        on_air = self.tune()
+        self.assertIsNot(on_air, former)
+        self.assertEqual((former.closed, on_air.feed.state, self.slots.total), (True, FeedState.STREAMING, 1))
 
     def test_leaving_what_is_off(self) -> None:
         """To leave a channel that was turned off meanwhile does nothing."""

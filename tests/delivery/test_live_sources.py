@@ -13,6 +13,7 @@ from iptvd.delivery.opening import Ask, FoundPlaylist, Opened
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
 from iptvd.protocols.sniff import Media
+from iptvd.protocols.socks5 import Proxy
 from tests.delivery.hls_script import ScriptedOrigin, Taken, numbered, ts
 from tests.doubles import result, sliced
 from tests.protocols.test_upstream import Tap
@@ -126,6 +127,17 @@ class LiveSourcesTests(SynchronousTestCase):
             self.origin.pages[f"/{number}.ts"] = MP4
         failure = self.failureResultOf(self.open(HLS, ffmpeg=""), UpstreamError)
         self.assertIn("there is no ffmpeg", failure.value.sentence)
+        self.assertEqual(self.openings.asked, [])
+
+    def test_behind_a_proxy(self) -> None:
+        """What ffmpeg would have to fetch is refused where everything has to go through a proxy."""
+        self.origin.pages["/index.m3u8"] = numbered(0, 5)
+        for number in range(10):
+            self.origin.pages[f"/{number}.ts"] = MP4
+        source = Source(SourceKind.HLS, url=URL, proxy=Proxy("proxy.test", 1080))
+        error = self.failureResultOf(self.open(source), UpstreamError).value
+        self.assertEqual(error.status, 502)
+        self.assertIn("cannot go through the SOCKS proxy: open its HLS form", error.sentence)
         self.assertEqual(self.openings.asked, [])
 
     def test_leaving(self) -> None:

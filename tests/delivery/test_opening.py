@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, playable, refusal
+from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, SourceGone, playable, refusal
 from iptvd.errors import UpstreamError
 from iptvd.model import Headers, Source, SourceKind
 from iptvd.protocols.http_upstream import Timeouts
 from iptvd.protocols.process_upstream import ProcessUpstream
 from iptvd.protocols.sniff import Media
+from iptvd.protocols.socks5 import Proxy
 from tests.doubles import folder_for, offload, result
 from tests.protocols.test_http_upstream import Endpoint, Network
 from tests.protocols.test_process_upstream import Reactor
@@ -106,6 +108,23 @@ class OpenerTests(SynchronousTestCase):
         self.failureResultOf(self.open(response(PLAYLIST)), FoundPlaylist)
         self.failureResultOf(self.film(response(PLAYLIST)), FoundPlaylist)
 
+    def test_what_may_be_elsewhere_now(self) -> None:
+        """An origin that refuses what it may have given before has the provider told, and only then."""
+        renewed: list[str] = []
+        for status, told in (
+            ("401 No", True),
+            ("403 No", True),
+            ("404 No", True),
+            ("410 No", True),
+            ("451 No", False),
+            ("500 No", False),
+        ):
+            renewed.clear()
+            work = self.open(response(b"", status), renew=lambda: renewed.append("x"))
+            error = self.failureResultOf(work, UpstreamError).value
+            self.assertEqual((isinstance(error, SourceGone), bool(renewed)), (told, told), status)
+        self.failureResultOf(self.open(response(b"", "404 No")), SourceGone)
+
     def test_silence(self) -> None:
         """An origin that sends a head and then nothing, or drop by drop what shows nothing, is given up in time."""
         head = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -170,7 +189,7 @@ class OpenerTests(SynchronousTestCase):
             result(self.opener.http(source, "ftp://origin.test/"))
 
     def test_who_may_ask(self) -> None:
-        """A source needs no headers when it has none but our own name."""
+        """A source needs no headers when it has none but our own name; what is behind a proxy nobody else may ask."""
         cases: tuple[tuple[Headers, bool], ...] = (
             ((), True),
             ((("User-Agent", "iptvd/test"),), True),
@@ -178,7 +197,9 @@ class OpenerTests(SynchronousTestCase):
             ((("Referer", "x"),), False),
         )
         for headers, free in cases:
-            self.assertIs(self.opener.needs_no_headers(Source(SourceKind.HLS, url=URL, headers=headers)), free)
+            source = Source(SourceKind.HLS, url=URL, headers=headers)
+            self.assertIs(self.opener.needs_no_headers(source), free)
+            self.assertFalse(self.opener.needs_no_headers(evolve(source, proxy=Proxy("proxy.test", 1080))))
 
     def test_a_film(self) -> None:
         """A film's length, validators and encoding are passed on, with the type of its name; nothing else is."""

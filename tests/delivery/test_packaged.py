@@ -8,9 +8,9 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
-from iptvd.delivery import cutting
+from iptvd.delivery import cutting, packager
 from iptvd.delivery.feed import NotShareable
-from iptvd.delivery.hls import LEAST_IDLE
+from iptvd.delivery.hls_sessions import LEAST_IDLE
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import FoundPlaylist
 from iptvd.delivery.packaged import PackagedHls
@@ -35,6 +35,9 @@ class PackagedTestCase(LiveTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.patch(cutting, "_SLICE", 60.0)
+        # No playlist waits for the segment after those that a test lets come.
+        self.patch(packager, "EARLY", 0.0)
+        self.patch(packager, "LATE", 0.0)
         self.observer = Observer()
         self.channels: dict[int, Channel] = {CHANNEL.id: CHANNEL, 2: evolve(CHANNEL, id=2)}
         self.packaged = self.start()

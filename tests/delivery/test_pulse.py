@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.delivery.pulse import MOST_AHEAD, TRICKLE_SECONDS, Pulse
+from iptvd.delivery.pulse import MOST_AHEAD, RATE_SECONDS, TRICKLE_SECONDS, Pulse, Rate
 
 SECOND = 27_000_000
 WRAP = 300 << 33
@@ -59,3 +59,19 @@ class PulseTests(SynchronousTestCase):
             pcr = (quarter // 24 + 3) * 6 * SECOND if quarter else 0
             pulse.see(quarter / 4, pcr)
             self.assertFalse(pulse.trickles(quarter / 4, pcr))
+
+
+class RateTests(SynchronousTestCase):
+    def test_what_came_lately(self) -> None:
+        """Bits a second are those of the last seconds alone, and none before anything was seen."""
+        rate = Rate()
+        self.assertEqual(rate.bits(0.0), 0.0)
+        rate.see(0.0)
+        self.assertEqual(rate.bits(0.0), 0.0)
+        for quarter in range(1, 81):
+            rate.came(1000 if quarter <= 40 else 250)
+            rate.see(quarter / 4)
+            if quarter == 40:
+                self.assertEqual(rate.bits(10.0), 32_000)
+        self.assertEqual(rate.bits(20.0), 8_000)
+        self.assertEqual(rate.bits(20.0 + RATE_SECONDS), 4_000)

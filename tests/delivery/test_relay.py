@@ -86,6 +86,16 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.glass.held, b"abcdef")
         self.assertEqual(self.session.bytes_sent, 6)
 
+    def test_the_first_byte(self) -> None:
+        """The first byte of a session is told of when it is handed over, and no other."""
+        seen: list[int] = []
+        self.session.at_first_byte(lambda session: seen.append(len(self.glass.held)))
+        self.relay()
+        self.assertEqual(seen, [])
+        self.tap.deliver(b"abc")
+        self.tap.deliver(b"def")
+        self.assertEqual(seen, [3])
+
     def test_a_viewer_that_stops_reading_stops_the_origin(self) -> None:
         """What a viewer does not read is not fetched: no more than its buffer and one read are ever held."""
         self.relay()

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.ring import STALE, Budget, Ring
+from iptvd.protocols.joins import Follower
+from iptvd.protocols.mpegts import PACKET
+from tests.protocols.tsmaking import made_film, unannounced_errors
 
 SIZES = st.lists(st.integers(1, 50), min_size=1, max_size=200)
 
@@ -95,6 +98,36 @@ class RingTests(SynchronousTestCase):
         for block in kept.after(number, 1000):
             read += block.data
         self.assertEqual(read, sent)
+
+    def test_all_since_a_block(self) -> None:
+        """What has come since a block is had in one piece, a single block without a copy; not what is very much."""
+        kept = ring(span=1.0)
+        last = b"c" * 3
+        for second, data in enumerate((b"a", b"bb", last)):
+            kept.append(data, second / 2)
+        self.assertEqual([kept.since(number) for number in range(5)], [b"abbccc", b"bbccc", b"ccc", b"", b""])
+        self.assertIs(kept.since(2), last)
+        kept.append(b"d" * (1 << 20), 2.0)
+        self.assertEqual([len(kept.since(number)) for number in range(5)], [0, 0, 0, 1 << 20, 0])
+
+    @given(st.integers(0, 24), st.integers(1, 60))
+    def test_a_gap_before_a_join_point(self, block: int, size: int) -> None:
+        """What is sent before a join point after a gap ends with its tables, and allows the counters to jump."""
+        film, kept = made_film(3), ring(span=100.0)
+        for start in range(0, len(film), size * PACKET):
+            kept.append(film[start : start + size * PACKET], 0.0)
+        follower = Follower()
+        joins = [kept.join_at(join.offset, join.tables, None) for join in follower.scan(film)]
+        join = joins[-1]
+        assert join is not None
+        gap = kept.gap_before(join)
+        self.assertTrue(gap.endswith(join.tables))
+        self.assertIs(kept.gap_before(join), gap)
+        stream = film[: block * PACKET] + gap + film[join.offset :]
+        self.assertEqual(unannounced_errors(stream), [])
+        other = joins[0]
+        assert other is not None
+        self.assertEqual(unannounced_errors(film + kept.gap_before(other) + film[other.offset :]), [])
 
     def test_where_to_join(self) -> None:
         """A viewer joins at the newest join point that is far enough back, else at the oldest."""

@@ -20,6 +20,8 @@ from iptvd.delivery.opening import Ask, Opened, Opener
 from iptvd.delivery.relay import Relay
 from iptvd.delivery.segments import LIMIT, SegmentCache
 from iptvd.delivery.session import Face
+from iptvd.delivery.shelf import Terms
+from iptvd.delivery.slots import Slot
 from iptvd.model import Outcome, Source, SourceKind
 from iptvd.protocols.http_upstream import Timeouts, connect_with
 from iptvd.protocols.m3u8 import Role
@@ -27,6 +29,11 @@ from tests.delivery.test_relay import session
 from tests.doubles import offload
 
 SEGMENT = b"".join(number.to_bytes(4, "big") for number in range(1_000_000))
+
+
+def free() -> Slot:
+    """A connection to be had at any time."""
+    return Slot(lambda: None)
 
 
 class Origin(Resource):
@@ -126,7 +133,7 @@ async def test_many_viewers_and_a_slow_one() -> None:
             async def fetch() -> Opened:
                 return await opener.open_url(source, source.url, Ask())
 
-            opened = await cache.open(locate(source, source.url), Ask(), Role.SEGMENT, 10.0, fetch)
+            opened = await cache.open(locate(source, source.url), Ask(), Role.SEGMENT, Terms(10.0, "p", free), fetch)
             for name, value in opened.headers:
                 request.setHeader(name, value)
 

@@ -17,6 +17,8 @@ from iptvd.delivery.locator import locate
 from iptvd.delivery.opening import Ask, Opened
 from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.shared_body import Reader
+from iptvd.delivery.shelf import Terms
+from iptvd.delivery.slots import Slot, Slots
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
 from iptvd.protocols.m3u8 import Role
@@ -50,6 +52,10 @@ class Sending:
     done: bool = False
 
     @property
+    def over(self) -> bool:
+        return self.failed or self.done or self.asked.cancelled or bool(self.asked.tap.stopped)
+
+    @property
     def open(self) -> bool:
         return self.asked.reply.called and not self.done and not self.asked.tap.stopped
 
@@ -71,8 +77,14 @@ class World:
     def __init__(self) -> None:
         self.clock = Clock()
         self.cache = SegmentCache(LIMIT, self.clock, ahead=AHEAD)
+        self.slots = Slots(lambda provider: 0)
         self.sendings: list[Sending] = []
         self.viewers: list[Watching] = []
+
+    def hold(self) -> Slot:
+        slot = self.slots.take("p")
+        assert slot is not None
+        return slot
 
     # What viewers do
 
@@ -85,7 +97,7 @@ class World:
 
         async def play() -> None:
             locator = locate(SOURCE, f"http://origin.test/{thing}.ts")
-            opened = await self.cache.open(locator, Ask(), Role.SEGMENT, 8.0, fetch)
+            opened = await self.cache.open(locator, Ask(), Role.SEGMENT, Terms(8.0, "p", self.hold), fetch)
             assert opened.upstream is not None
             viewer.drinker = Drinker(opened.upstream, sip)
 
@@ -138,6 +150,8 @@ class World:
         assert figures.bytes_held <= LIMIT * 7 // 8 + (passing + len(self.viewers)) * (2 * AHEAD + BLOCK)
         assert self.cache._segments.charged <= LIMIT * 7 // 8
         assert figures.misses + figures.passed == len(self.sendings)
+        # Whatever is on its way for all has a connection, and nothing has one that is not under way.
+        assert figures.in_flight <= self.slots.total <= sum(not sending.over for sending in self.sendings)
         for viewer in self.viewers:
             drinker = viewer.drinker
             if drinker is None:
@@ -235,7 +249,7 @@ class RandomTests(SynchronousTestCase):
         figures = world.cache.figures
         self.assertEqual((figures.bytes_held, figures.in_flight, figures.entries), (0, 0, 0))
         self.assertEqual(world.cache._segments.charged, 0)
-        self.assertEqual(world.clock.getDelayedCalls(), [])
+        self.assertEqual((world.clock.getDelayedCalls(), world.slots.total), ([], 0))
         for sending in world.sendings:
             if sending.asked.reply.called and not sending.failed and not sending.asked.cancelled:
                 self.assertTrue(sending.done or sending.asked.tap.stopped)

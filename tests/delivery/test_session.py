@@ -41,6 +41,15 @@ class SessionTests(SynchronousTestCase):
         forget()
         self.assertEqual(seen, ["on"])
 
+    def test_the_first_byte(self) -> None:
+        """Who waits for the first byte is told once, however often it is said; and nobody has to wait for it."""
+        seen: list[Session] = []
+        self.session.first_byte()
+        self.session.at_first_byte(seen.append)
+        self.session.first_byte()
+        self.session.first_byte()
+        self.assertEqual(seen, [self.session])
+
     def test_an_end_within_the_end(self) -> None:
         """What is ended with a session may end it again without harm."""
         self.session.at_end(lambda session: session.end(Outcome.VIEWER_LEFT))

@@ -32,7 +32,7 @@ class Shelf:
         self.told.append("left")
 
 
-class SharedBodyTests(SynchronousTestCase):
+class BodyTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.tap = Tap()
@@ -48,6 +48,8 @@ class SharedBodyTests(SynchronousTestCase):
         self.body.start()
         return drinkers
 
+
+class SharedBodyTests(BodyTests):
     def test_the_first_byte_does_not_wait_for_the_last(self) -> None:
         """Every viewer gets each byte as it arrives, whether it came early or late."""
         first, second = self.started(2)

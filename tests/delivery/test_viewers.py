@@ -19,7 +19,7 @@ from iptvd.delivery.viewers import SocketViewer, TransportViewer, Viewer
 from iptvd.model import Outcome
 from iptvd.protocols.mpegts import PACKET
 from tests.delivery.test_relay import CHANNEL, Glass
-from tests.protocols.tsmaking import continuity_errors, made_film
+from tests.protocols.tsmaking import continuity_errors, made_film, unannounced_errors
 
 
 def blocked(viewer: Viewer) -> bool:
@@ -197,6 +197,13 @@ class ViewerTests(BroadcastTestCase):
             got = self.settle(slow)
             self.assertEqual(slow.viewer.jumps, 1)
             self.assertEqual(len(got) % PACKET, 0)
+            self.assertEqual(unannounced_errors(got), [])
+            told = [at for _, at in continuity_errors(got)]
+            # One after the other, and what was sent before is of the film to its last byte.
+            self.assertEqual(told, list(range(told[0], told[0] + len(told) * PACKET, PACKET)))
+            self.assertIn(got[2 * PACKET : told[0]], film)
+            first = told[-1] + PACKET
+            self.assertEqual((got[first + 1 : first + 3], got[first + 2 * PACKET + 5] & 0x40), (b"\x40\x00", 0x40))
             self.assertEqual(got[::PACKET].count(0x47), len(got) // PACKET)
             self.assertTrue(film.endswith(got[-20 * PACKET :]))
             self.assertLess(self.broadcast.ring.size, len(film) / 4)
@@ -228,6 +235,44 @@ class ViewerTests(BroadcastTestCase):
             self.assertEqual(ended, [Outcome.VIEWER_TOO_SLOW])
             player.viewer.stop()
             self.broadcast.remove(player.viewer)
+
+    def test_how_far_behind(self) -> None:
+        """What a viewer has not taken is told in bytes and seconds, also where the ring has let go of some of it."""
+        film = made_film(seconds=60)
+        for make in self.each():
+            self.broadcast = Broadcast(Ring(3.0, Budget(10**9)), self.clock, slow_timeout=2000.0)
+            self.addCleanup(self.broadcast.close, lambda viewer: None)
+            player = make()
+            viewer, ring = player.viewer, self.broadcast.ring
+            first: list[float] = []
+            viewer.session.at_first_byte(lambda session, first=first: first.append(self.clock.seconds()))  # type: ignore[misc]
+            viewer.head(b"HTTP/1.1 200 OK\r\n\r\n")
+            self.broadcast.add(viewer, back=0.0)
+            self.assertEqual((first, viewer.lag, viewer.behind), ([], 0, 0.0))
+            begun = self.clock.seconds()
+            third = len(film) // 3 // PACKET * PACKET
+            for start in range(0, third, 50 * PACKET):
+                self.feed(film[start : start + 50 * PACKET])
+                self.settle(player)
+                self.assertEqual((viewer.lag, viewer.behind), (0, 0.0))
+            self.assertEqual(len(first), 1)
+            self.assertLess(first[0], begun + 1)
+            at = third
+            while not blocked(viewer):
+                self.feed(film[at : at + 50 * PACKET])
+                at += 50 * PACKET
+            behind = [viewer.behind]
+            lags = [viewer.lag]
+            while at < 2 * third:
+                self.feed(film[at : at + 50 * PACKET])
+                behind.append(viewer.behind)
+                lags.append(viewer.lag)
+                at += 50 * PACKET
+            self.assertEqual((behind, lags), (sorted(behind), sorted(lags)))
+            self.assertEqual(viewer.behind, ring.seconds)
+            self.assertGreaterEqual(viewer.lag, ring.size)
+            self.assertGreater(viewer.behind, 2.5)
+            self.assertEqual(len(first), 1)
 
     def test_nothing_is_left(self) -> None:
         """However a viewer ends, no descriptor of it is left."""

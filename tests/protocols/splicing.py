@@ -9,9 +9,11 @@ from pathlib import Path
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.task import Clock
 
 from iptvd.protocols.pipes import PipePool
 from iptvd.protocols.splice import End, Splice
+from iptvd.rounds import REST, Rounds
 
 #: Bytes of the buffers of a socket that is to be full soon.
 TIGHT = 8192
@@ -61,10 +63,19 @@ def reset(one: socket.socket) -> None:
 
 
 class Rig:
-    """An origin and a viewer with a `Splice` between them, and a reactor that turns when it is told to."""
+    """
+    An origin and a viewer with a `Splice` between them, and a reactor that turns when it is told to.
 
-    def __init__(self, reactor: EPollReactor, pool: PipePool | None = None, buffers: int = 0) -> None:
+    :ivar clock: goes on by what ``pace`` gives after each turn: without a change, by a whole rest.
+    """
+
+    def __init__(
+        self, reactor: EPollReactor, pool: PipePool | None = None, buffers: int = 0, beside: Rig | None = None
+    ) -> None:
         self.reactor = reactor
+        self.clock: Clock = beside.clock if beside else Clock()
+        self.rounds: Rounds = beside.rounds if beside else Rounds(IReactorFDSet(reactor), self.clock)
+        self.pace: Callable[[], float] = lambda: REST
         self.pool = pool or PipePool()
         self.origin, self.source = connection(buffers)
         self.sink, self.viewer = connection(buffers)
@@ -79,10 +90,12 @@ class Rig:
             IReactorFDSet(reactor),
             self.moved.append,
             self.ends.append,
+            self.rounds,
         )
 
     def turn(self) -> None:
         self.reactor.iterate(0.001)
+        self.clock.advance(self.pace())
 
     def until(self, holds: Callable[[], bool], meanwhile: Callable[[], object] = lambda: None) -> None:
         for _ in range(20_000):
@@ -96,6 +109,12 @@ class Rig:
         data = receive(self.viewer)
         self.got += data or b""
         self.viewer_closed = self.viewer_closed or data == b""
+
+    @property
+    def held(self) -> int:
+        """Bytes in the pipe."""
+        pipe = self.splice._pipe
+        return pipe.held if pipe is not None else 0
 
     def has(self, size: int) -> bool:
         return len(self.got) == size

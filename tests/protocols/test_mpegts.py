@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.protocols.mpegts import NULL_PID, PACKET, Packets, null_packets, pids
-from tests.protocols.tsmaking import each_packet, made_film, packet, pid_of
+from iptvd.protocols.mpegts import NULL_PID, PACKET, Packets, announced_gap, null_packets, pids
+from tests.protocols.tsmaking import each_packet, made_film, packet, pid_of, unannounced_errors
 
 FILM = made_film(1, picture_size=600)
 COUNT = len(FILM) // PACKET
@@ -54,6 +54,35 @@ class HelperTests(SynchronousTestCase):
             for pid, start, priority, damaged in wanted
         )
         self.assertEqual(pids(block), tuple(pid for pid, *_ in wanted))
+
+
+class GapTests(SynchronousTestCase):
+    """A stream of which a part is left out."""
+
+    @given(*[st.integers(0, COUNT)] * 4)
+    def test_announced(self, end: int, begin: int, known_before: int, known_after: int) -> None:
+        """A decoder is told on each PID that is known that it begins anew there, and finds no counter wrong then."""
+        before = FILM[max(0, begin - known_before) * PACKET : begin * PACKET]
+        after = FILM[begin * PACKET : (begin + known_after) * PACKET]
+        gap = announced_gap(before, after)
+        known = {*pids(before), *pids(after)}
+        self.assertEqual(pids(gap), tuple(sorted(known)))
+        stream = FILM[: end * PACKET] + gap + FILM[begin * PACKET :]
+        self.assertEqual([pid for pid, _ in unannounced_errors(stream) if pid in known], [])
+
+    def test_what_is_sent(self) -> None:
+        """An announcement has nothing else in it, and the counter that the next packet of its PID goes on from."""
+        before = packet(0x1FFE, b"x", counter=9) + packet(0x102, b"x", counter=3) + null_packets(1)
+        after = packet(0x101, b"x", counter=0) + packet(0x102, b"x", counter=7) + packet(0x101, b"x", counter=1)
+        expected = ((0x101, 15), (0x102, 6), (0x1FFE, 9))
+        made = b"".join(packet(pid, discontinuity=True, counter=counter) for pid, counter in expected)
+        self.assertEqual(announced_gap(before, after), made)
+
+    def test_without_payload(self) -> None:
+        """A packet that had no payload has not counted."""
+        clock = packet(0x101, pcr=0, counter=5)
+        made = packet(0x101, discontinuity=True, counter=5)
+        self.assertEqual((announced_gap(b"", clock), announced_gap(clock, b"")), (made, made))
 
 
 class InStepTests(SynchronousTestCase):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import weakref
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,12 +17,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from service_identity import VerificationError
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.protocols.origin_tls import tls_to
+from iptvd.protocols.origin_tls import SecureEndpoint, tls_to
 from tests.doubles import folder_for
 
 
@@ -123,3 +131,102 @@ class OriginTlsTests(SynchronousTestCase):
         for name, asked_for in (("other.test", "other.test"), ("127.0.0.1", None), ("::1", None)):
             shaken = self.handshake(name, False)
             self.assertEqual((shaken.failure, shaken.asked_for), (None, asked_for))
+
+
+class Spoken(Protocol):
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.reasons: list[Failure] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.reasons.append(reason)
+
+
+class Shaken:
+    """
+    An endpoint whose other end is a TLS server in memory.
+
+    :ivar secure: what the connection was made for.
+    """
+
+    secure: Any
+
+    def __init__(self, shown: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_certificate(shown)
+        context.use_privatekey(key)
+        self.server = SSL.Connection(context, None)
+        self.server.set_accept_state()
+        self.transport = StringTransport()
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        self.secure = factory.buildProtocol(None)
+        self.secure.makeConnection(self.transport)
+        return succeed(self.secure)
+
+    def shake_hands(self) -> None:
+        for _ in range(4):
+            with contextlib.suppress(SSL.WantReadError):
+                if self.transport.value():
+                    self.server.bio_write(self.transport.value())
+                    self.transport.clear()
+                self.server.do_handshake()
+            self.flush()
+
+    def flush(self) -> None:
+        """Let the client have, in one read, all that the server has written."""
+        with contextlib.suppress(SSL.WantReadError):
+            self.secure.dataReceived(self.server.bio_read(1 << 20))
+
+
+class SecureEndpointTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.shaken = Shaken(*certificate("origin.test", 30))
+        endpoint: Any = self.shaken
+        self.clock = Clock()
+        connecting = SecureEndpoint(tls_to("origin.test", False), endpoint, self.clock).connect(
+            Factory.forProtocol(Spoken)
+        )
+        self.spoken: Any = self.successResultOf(connecting)
+        self.shaken.shake_hands()
+
+    def test_one_piece(self) -> None:
+        """What came in one read is handed on in one piece, of however many records it is."""
+        for _ in range(10):
+            self.shaken.server.send(b"x" * 16384)
+        self.shaken.flush()
+        self.assertEqual(self.spoken.pieces, [b"x" * 163840])
+        self.shaken.server.send(b"more")
+        self.shaken.flush()
+        self.assertEqual(self.spoken.pieces[1:], [b"more"])
+
+    def test_what_is_sent(self) -> None:
+        """What the protocol writes arrives encrypted."""
+        self.spoken.transport.write(b"GET /")
+        self.assertNotIn(b"GET /", self.shaken.transport.value())
+        self.shaken.server.bio_write(self.shaken.transport.value())
+        self.assertEqual(self.shaken.server.recv(100), b"GET /")
+
+    def test_the_end(self) -> None:
+        """What came with the end is handed on before it."""
+        self.shaken.server.send(b"last")
+        self.shaken.server.shutdown()
+        self.shaken.flush()
+        self.assertTrue(self.shaken.transport.disconnecting)
+        self.shaken.secure.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.spoken.pieces, [b"last"])
+        self.assertEqual(len(self.spoken.reasons), 1)
+
+    def test_nothing_stays(self) -> None:
+        """A protocol whose connection is over is not held by it, and goes at once."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.shaken.secure.connectionLost(Failure(ConnectionDone()))
+        spoken = weakref.ref(self.spoken)
+        del self.spoken
+        self.assertIsNone(spoken())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import mmap
 import os
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.protocols.pipes import LARGE, SMALL, Pipe, PipePool
+from iptvd.protocols.pipes import ENOUGH, LARGE, SMALL, Pipe, PipePool
 from tests.protocols.splicing import descriptors
 
 
@@ -28,6 +29,8 @@ class PipePoolTests(SynchronousTestCase):
         pipes = [pool.borrow() for _ in range(4)]
         self.assertEqual([pipe.size for pipe in pipes], [LARGE, LARGE, SMALL, SMALL])
         self.assertEqual(fcntl.fcntl(pipes[0].reader, fcntl.F_GETPIPE_SZ), LARGE)
+        self.assertEqual([pipe.enough for pipe in pipes], [ENOUGH, ENOUGH, SMALL // 2, SMALL // 2])
+        self.assertEqual([pipe.pieces for pipe in pipes], [pipe.size // mmap.PAGESIZE for pipe in pipes])
         self.assertEqual(pool.in_use, 4)
         for pipe in pipes:
             pool.give_back(pipe)
@@ -43,6 +46,20 @@ class PipePoolTests(SynchronousTestCase):
         self.assertEqual(descriptors(), self.before + 2)
         pool.close()
         self.assertEqual(descriptors(), self.before)
+
+    def test_none_are_kept_when_it_is_quiet(self) -> None:
+        """Pipes that nobody uses can be closed, and are made anew when they are needed, the first ones large."""
+        pool = self.pool(few=1)
+        for pipe in [pool.borrow() for _ in range(3)]:
+            pool.give_back(pipe)
+        used = pool.borrow()
+        self.assertEqual(used.size, LARGE)
+        pool.shrink()
+        self.assertEqual(descriptors(), self.before + 2)
+        pool.give_back(used)
+        pool.shrink()
+        self.assertEqual(descriptors(), self.before)
+        self.assertEqual([pool.borrow().size, pool.borrow().size], [LARGE, SMALL])
 
     def test_not_more_are_kept_than_are_spared(self) -> None:
         """After a rush only some pipes stay open."""

@@ -18,8 +18,10 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.protocols.pipes import SMALL, PipePool
+from iptvd.log import Fault
+from iptvd.protocols.pipes import ENOUGH, SMALL, PipePool
 from iptvd.protocols.splice import End, Splice, plain_socket
+from iptvd.rounds import REST
 from tests.protocols.splicing import TIGHT, Rig, connection, descriptors, receive, reset, send
 
 
@@ -29,8 +31,8 @@ class SpliceTests(SynchronousTestCase):
         self.addCleanup(self.reactor._poller.close)
         self.before = descriptors()
 
-    def rig(self, pool: PipePool | None = None, buffers: int = 0) -> Rig:
-        rig = Rig(self.reactor, pool, buffers)
+    def rig(self, pool: PipePool | None = None, buffers: int = 0, beside: Rig | None = None) -> Rig:
+        rig = Rig(self.reactor, pool, buffers, beside)
         self.addCleanup(rig.close)
         return rig
 
@@ -38,12 +40,12 @@ class SpliceTests(SynchronousTestCase):
         """It ended so, once, and only the four sockets are left."""
         self.assertEqual(rig.ends, [end])
         self.assertEqual(rig.pool.in_use, 0)
+        self.assertEqual(rig.clock.getDelayedCalls(), [])
         rig.close()
         self.assertEqual(descriptors(), self.before)
-        self.assertEqual(
-            [each for each in self.reactor.getReaders() + self.reactor.getWriters() if each.logPrefix() == "splice"],
-            [],
-        )
+        names = [each.logPrefix() for each in self.reactor.getReaders() + self.reactor.getWriters()]
+        self.assertNotIn("splice", names)
+        self.assertNotIn("rounds", names)
 
     def test_a_body_of_known_length(self) -> None:
         """A body arrives byte by byte as it was sent, after what goes first, and no byte beyond it is taken."""
@@ -120,6 +122,19 @@ class SpliceTests(SynchronousTestCase):
         rig.until(lambda: len(rig.got) == len(sent), rig.read)
         self.assertEqual(rig.got, sent)
         self.assert_over(rig, End.SOURCE_CLOSED)
+
+    def test_a_slow_viewer_of_a_large_pipe(self) -> None:
+        """However much an origin has, and however large the pipe, what is held for a slow viewer is bounded."""
+        rig = self.rig(PipePool(few=1))
+        rig.sink.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, TIGHT)
+        rig.viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, TIGHT)
+        rig.splice.start(b"", None)
+        sent = rig.fill()
+        self.assertGreaterEqual(rig.held, ENOUGH)
+        self.assertLess(rig.held, ENOUGH + SMALL)
+        fetched = sum(rig.moved) + rig.held
+        rig.until(lambda: len(rig.got) > fetched, rig.read)
+        self.assertEqual(rig.got, sent[: len(rig.got)])
 
     def test_a_pipe_is_held_only_while_it_is_not_empty(self) -> None:
         """A viewer that keeps up holds no pipe between two writes of its origin."""
@@ -210,12 +225,94 @@ class SpliceTests(SynchronousTestCase):
         self.assert_over(rig, End.SINK_FAILED)
 
     def test_what_the_reactor_drops(self) -> None:
-        """A connection that the reactor finds broken by itself ends it as one that we find broken."""
-        for name, end in (("_in", End.SOURCE_FAILED), ("_out", End.SINK_FAILED)):
-            rig = self.rig()
-            rig.splice.start(b"", None)
-            getattr(rig.splice, name).connectionLost(Failure(ConnectionLost()))
+        """A viewer that the reactor finds gone by itself ends it as one that we find gone."""
+        rig = self.rig()
+        rig.splice.start(b"", None)
+        rig.splice._out.connectionLost(Failure(ConnectionLost()))
+        self.assert_over(rig, End.SINK_FAILED)
+
+    def test_an_unexpected_error(self) -> None:
+        """An error of ours is logged and ends the one stream, as if its origin had failed."""
+        rig = self.rig()
+        rig.splice._moved = mock.Mock(side_effect=ZeroDivisionError)
+        rig.splice.start(b"", None)
+        rig.origin.send(b"x")
+        rig.until(lambda: bool(rig.ends))
+        self.assertEqual(len(self.flushLoggedErrors(Fault)), 1)
+        self.assert_over(rig, End.SOURCE_FAILED)
+
+    def resting(self, pool: PipePool | None = None, beside: Rig | None = None) -> Rig:
+        """One whose viewer has just had a packet, with the clock stopped."""
+        rig = self.rig(pool, beside=beside)
+        rig.pace = lambda: 0.0
+        rig.splice.start(b"", None)
+        rig.origin.send(b"first")
+        rig.until(lambda: rig.has(5), rig.read)
+        self.assertEqual(len(rig.clock.getDelayedCalls()), 1)
+        return rig
+
+    def test_small_writes_are_moved_together(self) -> None:
+        """Packets that an origin writes one by one reach the viewer a few milliseconds later, several at a time."""
+        rig = self.resting()
+        with mock.patch("os.splice", side_effect=os.splice) as splice:
+            for number in range(7):
+                rig.origin.send(bytes([number]) * 188)
+                rig.turn()
+            splice.assert_not_called()
+            self.assertEqual(rig.pool.in_use, 0)
+            rig.clock.advance(REST)
+            self.assertEqual(splice.call_count, 2)
+        rig.until(lambda: rig.has(5 + 7 * 188), rig.read)
+        self.assertEqual(rig.got[5:], b"".join(bytes([number]) * 188 for number in range(7)))
+
+    def test_as_many_pieces_as_there_are(self) -> None:
+        """More small packets than a pipe has places for are moved in one go."""
+        rig = self.resting(pool=PipePool(few=0))
+        for _ in range(100):
+            rig.origin.send(bytes(188))
+            rig.turn()
+        rig.read()
+        self.assertTrue(rig.has(5))
+        rig.clock.advance(REST)
+        rig.until(lambda: rig.has(5 + 100 * 188), rig.read)
+
+    def test_nothing_runs_while_nothing_comes(self) -> None:
+        """A stream that pauses costs nothing, and what comes after the pause is not kept waiting."""
+        rig = self.resting()
+        rig.clock.advance(REST)
+        self.assertEqual(rig.clock.getDelayedCalls(), [])
+        rig.origin.send(b"next")
+        rig.until(lambda: rig.has(9), rig.read)
+
+    def test_an_origin_that_ends_between_two_looks(self) -> None:
+        """An origin that closes or is lost right after a packet is noticed a few milliseconds later."""
+        for leave, end in ((socket.socket.close, End.SOURCE_CLOSED), (reset, End.SOURCE_FAILED)):
+            rig = self.resting()
+            leave(rig.origin)
+            for _ in range(5):
+                rig.turn()
+            self.assertEqual(rig.ends, [])
+            rig.clock.advance(REST)
             self.assert_over(rig, end)
+
+    def test_stopped_between_two_looks(self) -> None:
+        """A stream that is stopped right after a packet leaves nothing behind."""
+        rig = self.resting()
+        rig.splice.stop()
+        self.assertEqual(rig.clock.getDelayedCalls(), [])
+        rig.close()
+        self.assertEqual(descriptors(), self.before)
+
+    def test_a_viewer_that_sets_the_pace(self) -> None:
+        """What a viewer makes room for is fetched at once, whatever other streams do."""
+        rig = self.rig(PipePool(few=0), buffers=TIGHT)
+        rig.splice.start(b"", None)
+        sent = rig.fill()
+        fetched = sum(rig.moved) + rig.held
+        self.assertLess(fetched, len(sent))
+        rig.pace = self.resting(beside=rig).pace
+        rig.until(lambda: len(rig.got) > fetched, rig.read)
+        self.assertEqual(rig.got, sent[: len(rig.got)])
 
     def test_stopped(self) -> None:
         """Stopping it midway gives everything back, tells nobody, and may be done twice."""
@@ -234,10 +331,11 @@ class SpliceTests(SynchronousTestCase):
         self.addCleanup(one.close)
         self.addCleanup(other.close)
         before = descriptors()
-        given = [os.dup(one.fileno()), OSError(errno.EMFILE, "Too many open files")]
-        with mock.patch("os.dup", side_effect=given), self.assertRaises(OSError):
-            Splice(one, other, PipePool(), IReactorFDSet(self.reactor), print, print)
-        self.assertEqual(descriptors(), before)
+        full = OSError(errno.EMFILE, "Too many open files")
+        for name, results in (("os.dup", [os.dup(one.fileno()), full]), ("select.epoll", [full])):
+            with mock.patch(name, side_effect=results), self.assertRaises(OSError):
+                Splice(one, other, PipePool(), IReactorFDSet(self.reactor), print, print)
+            self.assertEqual(descriptors(), before)
 
     def test_no_pipes(self) -> None:
         """Without descriptors left for a pipe it ends with nothing lost: what came is still in the connection."""
@@ -266,7 +364,7 @@ class SpliceTests(SynchronousTestCase):
         """Being told of bytes or room that are not there changes nothing."""
         rig = self.rig(buffers=TIGHT)
         rig.splice.start(b"", None)
-        rig.splice._fill()
+        rig.splice.fill()
         self.assertEqual((rig.moved, rig.ends, rig.pool.in_use), ([], [], 0))
         sent = rig.fill()
         moved = sum(rig.moved)
@@ -288,11 +386,13 @@ class SpliceTests(SynchronousTestCase):
         # How often it is asked depends on the kernel: nothing for hypothesis to repeat.
         chance = random.Random(seed)
         rig = Rig(self.reactor, PipePool(few=chance.choice([0, 1])), TIGHT if tight else 0)
+        rig.pace = partial(chance.choice, [0.0, REST / 5, REST])
         try:
             self._live(rig, chance, chance.randbytes(size), bytes(first), fate)
         finally:
             rig.close()
         self.assertEqual(rig.pool.in_use, 0)
+        self.assertEqual(rig.clock.getDelayedCalls(), [])
         self.assertEqual(descriptors(), before)
 
     def _live(self, rig: Rig, chance: random.Random, body: bytes, head: bytes, fate: str) -> None:

@@ -225,3 +225,12 @@ def continuity_errors(data: bytes) -> list[tuple[int, int]]:
             errors.append((pid, number * PACKET))
         last[pid] = counter
     return errors
+
+
+def unannounced_errors(data: bytes) -> list[tuple[int, int]]:
+    """The same without those packets that say themselves that they do not go on from the one before."""
+    return [
+        (pid, at)
+        for pid, at in continuity_errors(data)
+        if not (data[at + 3] & 0x20 and data[at + 4] and data[at + 5] & 0x80)
+    ]

@@ -45,6 +45,7 @@ class ReadTests(SynchronousTestCase):
         tvg_id = "roof.house"
         logo = "https://logos.test/roof.png"
         form = "hls"
+        sharing = "isolated"
         key = "roof"
         """
         self.assertEqual(
@@ -59,6 +60,7 @@ class ReadTests(SynchronousTestCase):
                     number=7,
                     tvg_id="roof.house",
                     logo="https://logos.test/roof.png",
+                    sharing="isolated",
                 )
             ],
         )
@@ -140,6 +142,10 @@ class ReadTests(SynchronousTestCase):
             ({**name, **url, "radio": "yes"}, "radio must be true or false"),
             ({**name, "file": "/x.mp3", "radio": True}, "radio is for what is live"),
             ({**name, **url, "form": "vod", "radio": True}, "radio is for what is live"),
+            ({**name, **url, "sharing": "always"}, "sharing must be one of auto, shared, isolated"),
+            ({**name, **url, "sharing": ""}, "sharing must be one of auto, shared, isolated"),
+            ({**name, **url, "sharing": True}, "sharing must be a string"),
+            ({**name, "file": "/x", "sharing": "shared"}, "sharing is for what is live"),
             ({**name, **url, "number": 0}, "number must be a whole number from 1 on"),
             ({**name, **url, "number": 2**31}, "number must be a whole number from 1 on"),
             ({**name, **url, "number": True}, "number must be a whole number from 1 on"),

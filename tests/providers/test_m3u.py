@@ -167,10 +167,10 @@ class ListingTests(ProviderTestCase):
         long = "x" * 9000
         (entry,) = self.entries(
             f'#EXTINF:0 tvg-id="{long}" tvg-name="{long}" group-title="{long}" tvg-logo="http://a.test/{long}"'
-            f' catchup-source="{long}" catchup="default",{long}\nhttp://a.test/1\n'
+            f' catchup-source="{long}" catchup="shift",{long}\nhttp://a.test/1\n'
         )
         self.assertEqual([len(text) for text in (entry.name, entry.group, entry.tvg_id, entry.tvg_name)], [256] * 4)
-        self.assertEqual((entry.logo, entry.catchup), ("", (("catchup", "default"),)))
+        self.assertEqual((entry.logo, entry.catchup), ("", (("catchup", "shift"),)))
         self.assertLess(len(entry.key), 256)
 
     def test_large(self) -> None:

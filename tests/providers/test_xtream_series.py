@@ -6,7 +6,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
 from iptvd.providers.xtream import SERIES_FAILURES, SERIES_TIME
-from tests.providers.test_xtream import FAULTS, XtreamTestCase
+from tests.providers.xtream_case import FAULTS, XtreamTestCase
 from tests.simulators.panel import Fault
 from tests.simulators.panel_content import episode
 

@@ -129,6 +129,11 @@ def refusal(request: Request, knobs: Knobs) -> Reply | None:
     if knobs.has("body"):
         body = knobs.text("body").encode()
         return Reply(200, (("ETag", f'"{sha256(body).hexdigest()[:16]}"'),), body)
+    if knobs.has("bytes"):
+        body = b64decode(knobs.text("bytes"))
+        etag = f'"{sha256(body).hexdigest()[:16]}"'
+        known = request.headers.get("if-none-match") == etag
+        return Reply(304 if known else 200, (("ETag", etag),), b"" if known else body)
     return None
 
 

@@ -12,6 +12,7 @@ KNOBS = {
     "status": "answer with this status, and a page that says so",
     "as": "answer 200 with something else: html, playlist or empty",
     "body": "answer with this text instead",
+    "bytes": "answer with these bytes instead, written in Base64, and 304 to whoever has them",
     "type": "send this Content-Type instead",
     "gzip": "1: send the body with Content-Encoding: gzip, asked for or not",
     "redirect": "302 to a URL or path, or to here: relative, host, loop, credentials; none: no Location",

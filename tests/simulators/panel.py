@@ -8,6 +8,7 @@ and resources given by whoever makes the panel: the panel checks the account and
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.static import File
 
-from tests.simulators.panel_content import Content
+from tests.simulators.panel_content import Content, User
 
 Media = Mapping[int, "Path | IResource"]
 
@@ -57,6 +58,7 @@ class Seen:
     action: str
     user_agent: str
     username: str = ""
+    query: str = ""
 
 
 @define(eq=False)
@@ -68,6 +70,9 @@ class Panel(Content):
     :ivar hls: folders with an ``index.m3u8`` for ``/live/U/P/ID.m3u8``, which redirects into ``/hls/U/P/ID/``. As with
         many panels, HLS requests are not counted as connections.
     :ivar series: what is served for an episode, by the episode's id.
+    :ivar past: what is served of a channel's past, whenever that was, at ``/timeshift/U/P/MINUTES/TIME/ID.ts`` and by
+        ``/streaming/timeshift.php``.
+    :ivar guide: what ``xmltv.php`` is.
     :ivar faults: by action, ``""`` for the login and ``"*"`` for every one that is not there itself.
     :ivar delay: seconds until an API call is answered; needs ``clock``.
     :ivar refusal: the status of what is refused because of too many connections.
@@ -77,6 +82,8 @@ class Panel(Content):
     hls: Mapping[int, IResource] = field(factory=dict)
     movie: Media = field(factory=dict)
     series: Media = field(factory=dict)
+    past: Media = field(factory=dict)
+    guide: bytes = b'<?xml version="1.0" encoding="UTF-8"?>\n<tv></tv>\n'
     clock: IReactorTime | None = None
     faults: dict[str, Fault] = field(factory=dict)
     delay: float = 0.0
@@ -92,6 +99,9 @@ class Panel(Content):
         root.putChild(b"movie", _Streams(self, lambda: self.movie))
         root.putChild(b"series", _Streams(self, lambda: self.series))
         root.putChild(b"hls", _Hls(self))
+        root.putChild(b"timeshift", _Past(self))
+        root.putChild(b"streaming", _Past(self))
+        root.putChild(b"xmltv.php", _Guide(self))
         return root
 
     def actions(self) -> list[str]:
@@ -102,7 +112,8 @@ class Panel(Content):
         """Record a request."""
         agent = (request.getHeader(b"user-agent") or b"").decode("latin-1")
         path = request.path.decode("latin-1")
-        self.seen.append(Seen(request.method.decode("ascii"), path, action, agent, username))
+        query = request.uri.partition(b"?")[2].decode("latin-1")
+        self.seen.append(Seen(request.method.decode("ascii"), path, action, agent, username, query))
 
 
 def _arguments(request: Request) -> dict[str, str]:
@@ -211,13 +222,52 @@ class _Streams(_Leaf):
             return _refuse(request, 404)
         if user.max_connections and len(user.active) >= user.max_connections:
             return _refuse(request, panel.refusal)
-        user.active.append(request)
+        return _serve_counted(media, user, request)
 
-        def over(reason: Failure | None) -> None:
-            user.active.remove(request)
 
-        request.notifyFinish().addBoth(over)
-        return _serve(media, request)
+def _serve_counted(media: Path | IResource, user: User, request: Request) -> int | bytes:
+    """Serve it as one of the account's connections."""
+    user.active.append(request)
+
+    def over(reason: Failure | None) -> None:
+        user.active.remove(request)
+
+    request.notifyFinish().addBoth(over)
+    return _serve(media, request)
+
+
+class _Past(_Leaf):
+    """What was shown before, asked for in either way; a time that is not written as panels do is not there."""
+
+    def render(self, request: Request) -> int | bytes:
+        panel, path, arguments = self.panel, _parts(request.postpath), _arguments(request)
+        if path == ["timeshift.php"]:
+            path = [arguments.get(name, "") for name in ("username", "password", "duration", "start", "stream")]
+        panel.note(request, username=path[0] if path else "")
+        if len(path) != 5:
+            return _refuse(request, 404)
+        user, number = panel.user(path[0], path[1]), path[4].partition(".")[0]
+        if user is None:
+            return _refuse(request, 401)
+        media = panel.past.get(int(number)) if number.isdecimal() else None
+        good = path[2].isdecimal() and re.fullmatch(r"\d{4}-\d\d-\d\d:\d\d-\d\d", path[3])
+        if media is None or not good:
+            return _refuse(request, 404)
+        if user.max_connections and len(user.active) >= user.max_connections:
+            return _refuse(request, panel.refusal)
+        return _serve_counted(media, user, request)
+
+
+class _Guide(_Leaf):
+    """``xmltv.php``."""
+
+    def render(self, request: Request) -> int | bytes:
+        panel, arguments = self.panel, _arguments(request)
+        panel.note(request, username=arguments.get("username", ""))
+        if panel.user(arguments.get("username", ""), arguments.get("password", "")) is None:
+            return _refuse(request, 403)
+        request.setHeader(b"content-type", b"application/xml")
+        return panel.guide
 
 
 class _Hls(_Leaf):

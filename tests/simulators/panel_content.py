@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from enum import Enum
 
 from attrs import Factory, define, field
@@ -45,6 +47,8 @@ class Content:
     Accounts and lists, all of which can be changed at any time.
 
     :ivar episodes: the rows of episodes, by the id of their series.
+    :ivar listings: the rows of programmes, by the id of their channel, see `programme`.
+    :ivar server_info: what a login tells of the panel itself.
     """
 
     users: list[User] = Factory(lambda: [User("user", "pass")])
@@ -53,7 +57,9 @@ class Content:
     vod_streams: list[Row] = field(factory=list)
     series_list: list[Row] = field(factory=list)
     episodes: dict[int, list[Row]] = field(factory=dict)
+    listings: dict[int, list[Row]] = field(factory=dict)
     shapes: set[Shape] = field(factory=set)
+    server_info: Row = field(factory=lambda: {"url": "127.0.0.1", "timezone": "UTC", "process": True})
 
     def category(self, kind: str, number: int, name: str) -> None:
         """Add a category, ``kind`` being live, vod or series."""
@@ -122,6 +128,9 @@ class Content:
             return self._list(self.categories.get(action.split("_")[1], []))
         if action == "get_series_info":
             return self._series_info(int(arguments.get("series_id", "0")))
+        if action == "get_short_epg":
+            rows = self.listings.get(int(arguments.get("stream_id", "0")), [])
+            return {"epg_listings": self._list(rows[: int(arguments.get("limit", "4"))])}
         lists = {
             "get_live_streams": self.live_streams,
             "get_vod_streams": self.vod_streams,
@@ -146,7 +155,7 @@ class Content:
             "max_connections": str(user.max_connections),
             "allowed_output_formats": ["m3u8", "ts"],
         }
-        return {"user_info": self._odd(info), "server_info": {"url": "127.0.0.1", "timezone": "UTC", "process": True}}
+        return {"user_info": self._odd(info), "server_info": self.server_info}
 
     def _series_info(self, number: int) -> object:
         rows = self.episodes.get(number, [])
@@ -172,6 +181,23 @@ class Content:
         if Shape.INFO_AS_LIST in self.shapes and "info" in row:
             row["info"] = []
         return row
+
+
+def programme(start: int, stop: int, title: str, description: str = "") -> Row:
+    """The row of a programme, its texts in base64 and its times in UTC."""
+    shown = [datetime.fromtimestamp(each, UTC).strftime("%Y-%m-%d %H:%M:%S") for each in (start, stop)]
+    return {
+        "id": str(start),
+        "epg_id": "1",
+        "title": b64encode(title.encode()).decode(),
+        "description": b64encode(description.encode()).decode(),
+        "lang": "",
+        "start": shown[0],
+        "end": shown[1],
+        "channel_id": "",
+        "start_timestamp": str(start),
+        "stop_timestamp": str(stop),
+    }
 
 
 def episode(number: int, season: int, of_season: int, title: str, **more: object) -> Row:

@@ -38,6 +38,7 @@ class PathCounts:
     headers: Mapping[str, str] = {}
     methods: Mapping[str, int] = {}
     ranges: Sequence[str] = ()
+    peers: Mapping[str, int] = {}
 
 
 class OriginProcess(ChildProcess, HttpServer):

@@ -25,7 +25,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
 
 from tests.simulators.panel import CUT_SHORT, Fault, Panel
-from tests.simulators.panel_content import Shape, User, episode
+from tests.simulators.panel_content import Shape, User, episode, programme
 
 LOGIN = "player_api.php?username=user&password=pass"
 
@@ -154,6 +154,34 @@ class PanelTests(SynchronousTestCase):
         self.panel.users[0].status = "Expired"
         self.assertEqual(self.got("live/user/pass/51.ts")[0], 401)
         self.assertEqual(self.panel.users[0].active, [])
+
+    def test_the_past(self) -> None:
+        """What was shown before is served in either way of asking for it, when it is asked for as panels want it."""
+        self.panel.past = {51: Data(b"past", "video/mp2t")}
+        query = "streaming/timeshift.php?username=user&password=pass&stream=51&duration=5&start="
+        for path, answer in (
+            ("timeshift/user/pass/5/2026-03-05:06-07/51.ts", (200, b"past")),
+            (query + "2026-03-05:06-07", (200, b"past")),
+            (query + "1772690828", (404, b"no")),
+            ("timeshift/user/pass/x/2026-03-05:06-07/51.ts", (404, b"no")),
+            ("timeshift/user/pass/5/2026-03-05:06-07/52.ts", (404, b"no")),
+            ("timeshift/user/x/5/2026-03-05:06-07/51.ts", (401, b"no")),
+            ("timeshift/user", (404, b"no")),
+        ):
+            self.assertEqual(self.got(path), answer, path)
+        self.assertEqual(self.panel.seen[1].query, query.partition("?")[2] + "2026-03-05:06-07")
+        self.assertEqual(self.panel.users[0].active, [])
+
+    def test_guide(self) -> None:
+        """The guide is served to who has an account, and so is what comes next at a channel."""
+        self.panel.listings = {51: [programme(3600 * at, 3600 * at + 3600, f"P{at}") for at in range(6)]}
+        status, body = self.got("xmltv.php?username=user&password=pass")
+        self.assertEqual((status, body), (200, self.panel.guide))
+        self.assertEqual(self.got("xmltv.php?username=user&password=x")[0], 403)
+        answer = self.json(f"{LOGIN}&action=get_short_epg&stream_id=51")
+        assert isinstance(answer, dict)
+        self.assertEqual([row["start"] for row in answer["epg_listings"]][1], "1970-01-01 01:00:00")
+        self.assertEqual(len(answer["epg_listings"]), 4)
 
 
 @pytest.fixture

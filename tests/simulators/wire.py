@@ -40,6 +40,7 @@ class Tally:
     :ivar written: of these, what the kernel took.
     :ivar headers: of the last request, names in lower case; likewise ``query`` and ``method``.
     :ivar ranges: the Range headers of all requests that had one, up to 1,000.
+    :ivar peers: how many requests came from which address.
     """
 
     open: int = 0
@@ -52,14 +53,16 @@ class Tally:
     headers: Mapping[str, str] = field(factory=dict)
     methods: Counter[str] = field(factory=Counter)
     ranges: list[str] = field(factory=list)
+    peers: Counter[str] = field(factory=Counter)
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: Request, peer: str) -> None:
         """Count a request that has come."""
         self.open += 1
         self.total += 1
         self.peak = max(self.peak, self.open)
         self.method, self.query, self.headers = request.method, request.query, request.headers
         self.methods[request.method] += 1
+        self.peers[peer] += 1
         if "range" in request.headers and len(self.ranges) < 1000:
             self.ranges.append(request.headers["range"])
 
@@ -151,7 +154,7 @@ class OriginConnection(Protocol):
             self._script = script(request, text_reply(400, f"{error}"), knobs)
         if size is not None:
             self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
-        tally.begin(request)
+        tally.begin(request, self.transport.getPeer().host)
         self._tally, self._ending, self._next = tally, None, None
         self._started = self._clock.seconds()
         self._pump()

@@ -36,6 +36,7 @@ from iptvd.model import Channel, Entry, ProviderState, Source
 from iptvd.refresh import ProviderStatus
 from iptvd.rules import Rules
 from iptvd.trust import Trust
+from iptvd.web.channels_api import NowNext
 from iptvd.web.health import Health, HealthResource, MetricsResource, PingResource
 from iptvd.web.index import IndexResource
 from iptvd.web.logo import LogoCache, LogosResource
@@ -175,15 +176,18 @@ class Tree:
         self.hub = Hub(
             self._sources, cast(Any, None), self.metrics, self.clock, self.clock.seconds, max_streams, slots
         )
+        web = fetcher or Web({})
         self.logo_cache = LogoCache(
-            logos or Path("/nonexistent"), fetcher or Web({}), offload, self.clock.seconds, logo_limit
+            logos or Path("/nonexistent"), lambda provider: web, offload, self.clock.seconds, logo_limit
         )
         service = cast(LineupService, self.shown)
         health = Health(service, self.hub, self.live, self.lag, self.clock.seconds, lambda: self.notices)
-        self.root = Root(IndexResource(service, self.hub.kind_of, lambda: self.notices))
+        #: What is on at a channel and comes then, by its id.
+        self.on: dict[int, NowNext] = {}
+        self.root = Root(IndexResource(service, self.hub.kind_of, lambda: self.notices, self._now_next))
         self.playlist = PlaylistResource(lambda: self.shown.lineup, self.hub.kind_of, sliced)
-        brief = HealthResource(health.brief, guarded=False)
-        brief.putChild(b"detailed", HealthResource(health.detailed, guarded=True))
+        brief = HealthResource(health.brief, guarded=False, sliced=sliced)
+        brief.putChild(b"detailed", HealthResource(health.detailed, guarded=True, sliced=sliced))
         self.add("playlist.m3u8", self.playlist)
         self.add("playlist.m3u", self.playlist)
         self.add("logo", LogosResource(lambda: self.shown.lineup, self.logo_cache))
@@ -196,6 +200,9 @@ class Tree:
 
     async def _sources(self, channel: Channel) -> list[tuple[str, Source]]:
         return []
+
+    async def _now_next(self, channels: Sequence[int]) -> dict[int, NowNext]:
+        return {channel: self.on[channel] for channel in channels if channel in self.on}
 
     def add(self, name: str, resource: Resource) -> None:
         self.root.putChild(name.encode(), resource)

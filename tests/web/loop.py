@@ -40,8 +40,8 @@ from iptvd.web.player import Player
 from iptvd.web.site import IptvdSite
 from iptvd.web.stream import Faces
 from iptvd.web.tree import build_tree
-from tests.delivery.test_feed import Origins
-from tests.doubles import sliced
+from tests.delivery.feeding import Origins
+from tests.doubles import nothing_on, sliced
 from tests.web.building import Answer, Shown, lineup_of, understood
 
 #: Bytes of a viewer's that the kernel holds, about.
@@ -131,6 +131,12 @@ class Client:
                 return self.data
             self.data += data
 
+    def sip(self, size: int = BUFFER) -> None:
+        """Read a little."""
+        with suppress(BlockingIOError):
+            self.data += self._far.recv(size)
+        self._loop.settle()
+
     @property
     def body(self) -> bytes:
         """What came after the head."""
@@ -152,6 +158,8 @@ def connected(loop: Loop, protocol: Any, test: SynchronousTestCase) -> Client:
         far = socket.socket()
         far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         far.connect(listening.getsockname())
+        # Else the second of two small pieces waits until the first is acknowledged.
+        far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         accepted, _ = listening.accept()
     accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
     for one in (far, accepted):
@@ -234,7 +242,7 @@ class Stage:
         logos = cast(LogoCache, None)
         lag = LoopLag(loop, observe=lambda lag: None)
         service = cast(LineupService, self.shown)
-        self.root = build_tree(self.faces, service, logos, self.metrics, lag, wall, list, sliced)
+        self.root = build_tree(self.faces, service, logos, self.metrics, lag, wall, list, sliced, nothing_on())
         self.trust = Trust([], [ip_network("127.0.0.0/8")], [], "")
         self.site = IptvdSite(self.root, lambda: self.trust, loop)
         self.ends: list[tuple[Outcome | None, str]] = []

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.delivery.opening import Ask, Opened
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
+from iptvd.web.content import named
 from iptvd.web.player import WORTH_TAKING
 from tests.delivery.test_hls import tokens_in
 from tests.protocols.test_upstream import Tap
@@ -39,7 +40,9 @@ class Body(Tap):
             self.finish()
 
 
-class ContentTests(SynchronousTestCase):
+class ContentTestCase(SynchronousTestCase):
+    """One HLS channel, whose playlist has been loaded."""
+
     def setUp(self) -> None:
         self.stage = Stage(self, HLS)
         self.stage.sources["2"] = [("p", Source(SourceKind.HLS, url=INDEX))]
@@ -77,6 +80,8 @@ class ContentTests(SynchronousTestCase):
         (session,) = self.stage.hub.sessions.values()
         return session.bytes_sent
 
+
+class ContentTests(ContentTestCase):
     def test_a_segment(self) -> None:
         """A short segment comes with its length, and the connection is there for the next request."""
         client = self.stage.ask(self.short)
@@ -188,3 +193,19 @@ class ContentTests(SynchronousTestCase):
         self.stage.openings.table[urljoin(INDEX, "s1.ts")] = UpstreamError(404, "the origin does not have it")
         answer = self.stage.ask(self.short).answer()
         self.assertEqual((answer.status, answer.text), (404, "The origin does not have it.\n"))
+
+
+class NamedTests(SynchronousTestCase):
+    def test_what_a_segment_is(self) -> None:
+        """What an origin types as something else has the type of its ending here; media stays as it is typed."""
+        for given, extension, told in (
+            ("text/css", "ts", "video/mp2t"),
+            ("image/png", "m4s", "video/iso.segment"),
+            ("", "ts", "video/mp2t"),
+            ("video/MP2T", "ts", "video/MP2T"),
+            ("application/octet-stream", "ts", "application/octet-stream"),
+            ("text/css", "css", "text/css"),
+        ):
+            headers = (("ETag", '"x"'), *((("Content-Type", given),) if given else ()))
+            found = dict(named(headers, extension))
+            self.assertEqual((found["Content-Type"], found["ETag"]), (told, '"x"'), (given, extension))

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Awaitable, Iterator
+from typing import Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd import __version__
-from iptvd.delivery.session import Face
+from iptvd.delivery.session import Face, Viewer
+from iptvd.delivery.viewers import TransportViewer
 from iptvd.errors import LimitError
 from iptvd.lineup import Lineup
+from iptvd.lineup_service import LineupService
 from iptvd.model import Account, Outcome, ProviderState
 from iptvd.refresh import ProviderStatus
-from iptvd.web.health import judge
+from iptvd.web.health import Health, judge
+from tests.delivery.test_live import LiveTestCase
+from tests.delivery.test_relay import Glass
+from tests.doubles import sliced
+from tests.protocols.tsmaking import made_film
 from tests.web.building import HOME, STRANGER, UPSTREAM, Answer, Tree, entries, lineup_of
 
 OK = ProviderStatus("a", "m3u", ProviderState.OK)
@@ -176,11 +183,30 @@ class HealthTests(SynchronousTestCase):
                     "user_agent": "Kodi",
                     "seconds": 7.0,
                     "bytes": 1234,
+                    "lag_bytes": None,
+                    "lag_seconds": None,
+                    "jumps": None,
                 }
             ],
         )
+        self.assertEqual(facts["outcomes"], {outcome.value: 0 for outcome in Outcome})
         session.end(Outcome.VIEWER_LEFT)
-        self.assertEqual(self.facts("/health/detailed")["sessions"], [])
+        facts = self.facts("/health/detailed")
+        self.assertEqual((facts["sessions"], facts["outcomes"]["viewer_left"]), ([], 1))
+
+    def test_many_sessions(self) -> None:
+        """However many watch, writing them down leaves the reactor its turns, and all of them are there."""
+        turns: list[int] = []
+
+        def counted(steps: Iterator[object]) -> Awaitable[None]:
+            turns.append(0)
+            return sliced(turns.__setitem__(-1, turns[-1] + 1) for _ in steps)
+
+        self.tree = Tree(max_streams=0, sliced=counted)
+        for _ in range(500):
+            self.tree.watch(self.tree.shown.lineup.channels[0])
+        self.assertEqual(len(self.facts("/health/detailed")["sessions"]), 500)
+        self.assertGreater(turns[-1], 20)
 
     def test_strangers(self) -> None:
         """Strangers learn how we are, and not who watches what."""
@@ -211,6 +237,50 @@ class HealthTests(SynchronousTestCase):
             answer = self.tree.ask("/ping", peer=peer)
             self.assertEqual((answer.status, answer.text), (200, "pong\n"))
             self.assertEqual(answer.headers["Cache-Control"], "no-store")
+
+
+class BroadcastTests(LiveTestCase):
+    def test_a_shared_channel(self) -> None:
+        """Of a shared channel the source in use is told, what comes in, what is kept and how far viewers lag."""
+        tree = Tree()
+        service = cast(LineupService, tree.shown)
+        health = Health(service, tree.hub, self.live, tree.lag, self.clock.seconds, list)
+        on_air = self.tune()
+        session = tree.hub.admit(on_air.channel, Viewer(HOME), Face.TS)
+        transport = Glass(10**9)
+        viewer = TransportViewer(
+            session,
+            on_air.broadcast.ring,
+            self.clock.seconds,
+            lambda: None,
+            transport,  # type: ignore[arg-type]
+        )
+        self.live.show(on_air, viewer)
+        film = made_film(seconds=4)
+        for at in range(0, len(film), len(film) // 16):
+            self.origins.taps[-1].deliver(film[at : at + len(film) // 16])
+            self.clock.advance(0.25)
+        facts = cast(dict[str, Any], health.detailed())
+        (broadcast,) = facts["broadcasts"]
+        told = {name: broadcast[name] for name in ("channel_id", "state", "source", "switches", "viewers", "joined")}
+        self.assertEqual(
+            told,
+            {
+                "channel_id": on_air.channel.id,
+                "state": "streaming",
+                "source": "a/0",
+                "switches": 0,
+                "viewers": 1,
+                "joined": 1,
+            },
+        )
+        self.assertEqual((broadcast["bytes_in"], broadcast["ring_bytes"]), (len(film), len(film)))
+        self.assertLess(abs(broadcast["bits_per_second"] / (2 * len(film)) - 1), 0.1)
+        self.assertLess(abs(broadcast["ring_seconds"] - 4), 0.5)
+        self.assertEqual(broadcast["join_points"], 4)
+        (seen,) = facts["sessions"]
+        self.assertEqual((seen["lag_bytes"], seen["lag_seconds"], seen["jumps"]), (0, 0.0, 0))
+        self.assertGreater(seen["bytes"], len(film) // 2)
 
 
 class MetricsTests(SynchronousTestCase):

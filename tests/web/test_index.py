@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from hashlib import sha256
+from html import escape
 from html.parser import HTMLParser
 from urllib.parse import urljoin
 
@@ -13,14 +14,31 @@ from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd import __version__
-from iptvd.model import ChannelKind, Entry, ProviderState, SourceKind
+from iptvd.model import ChannelKind, Entry, Programme, ProviderState, SourceKind
 from iptvd.refresh import ProviderStatus
 from iptvd.web.index import PAGE
 from tests.web.building import BASE, HOME, PROXY, UPSTREAM, Tree, entries, lineup_of, query
 
 EVIL = '<script>alert(\'1\')</script>"><img src=x onerror="a()">&amp;'
 #: What the page is made of, and nothing else.
-_TAGS = {"a", "code", "h1", "h2", "html", "img", "meta", "p", "small", "style", "table", "td", "th", "title", "tr"}
+_TAGS = {
+    "a",
+    "br",
+    "code",
+    "h1",
+    "h2",
+    "html",
+    "img",
+    "meta",
+    "p",
+    "small",
+    "style",
+    "table",
+    "td",
+    "th",
+    "title",
+    "tr",
+}
 
 
 class Page(HTMLParser):
@@ -141,6 +159,17 @@ class IndexTests(SynchronousTestCase):
         self.assertNotIn(UPSTREAM, text)
         self.assertNotIn("pw@", text)
         self.assertIn("(its address) is gone", text)
+
+    def test_what_is_on(self) -> None:
+        """Where the guide knows it, a channel shows what is on and what comes when; titles are text."""
+        tree = Tree(lineup_of(*entries(3)))
+        first, second, third = (channel.id for channel in tree.shown.lineup.channels)
+        news, film = Programme(0, 3600, EVIL), Programme(5400, 9000, "Film")
+        tree.on = {first: (news, film), second: (None, film), third: (news, None)}
+        text = tree.ask("/").plain
+        self.assertEqual(text.count(f"Now: {escape(EVIL)}"), 2)
+        self.assertEqual(text.count("01:30 UTC: Film"), 2)
+        self.assertLessEqual(Page(text).tags, _TAGS)
 
     def test_the_policy(self) -> None:
         """The page may load nothing from elsewhere and run nothing; its own style is allowed by its hash."""

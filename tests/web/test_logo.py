@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import patch
 from xml.etree import ElementTree
 
+from attrs import evolve
 from hypothesis import example, given, strategies
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.test.requesthelper import DummyRequest
 from zope.interface import implementer
 
 from iptvd.errors import ProviderError
 from iptvd.interfaces import IFetcher
 from iptvd.model import Entry, Fetched, Headers, ProviderState
 from iptvd.web import logo
-from iptvd.web.logo import FETCHES, MAX_LOGO, RETRY, LogoCache, drawn, picture_type
+from iptvd.web.logo import FETCHES, MAX_LOGO, RETRY, LogoCache, LogoResource, drawn, picture_type
 from tests.doubles import folder_for, offload
 from tests.web.building import HOME, UPSTREAM, Answer, Tree, entries, lineup_of, understood
 
@@ -136,6 +138,37 @@ class LogoTests(SynchronousTestCase):
         self.assertEqual(answer.headers["X-Content-Type-Options"], "nosniff")
         self.assertEqual(answer.headers["Content-Security-Policy"], "default-src 'none'; sandbox")
         self.assertEqual([url for url, _ in self.fetcher.fetches], [f"http://{UPSTREAM}/1.png"])
+
+    def test_by_whose_way(self) -> None:
+        """A logo is fetched by the way of the provider that names it, whichever of a channel's comes first."""
+        asked: list[str] = []
+
+        def fetcher(provider: str) -> IFetcher:
+            asked.append(provider)
+            return self.fetcher
+
+        channel = self.tree.shown.lineup.channels[0]
+        (_, entry), logo = channel.entries[0], "http://example.com/other.png"
+        theirs = evolve(entry, logo=logo)
+        cache = LogoCache(self.folder, fetcher, offload, lambda: 0.0, 1000)
+        for number, (listed, provider) in enumerate(
+            (
+                ((("home", entry), ("away", theirs)), "away"),
+                ((("home", theirs), ("away", theirs)), "home"),
+                ((("home", entry), ("away", entry)), "home"),
+            )
+        ):
+            shown = evolve(
+                channel,
+                logo=f"{logo}{number}",
+                entries=tuple((name, evolve(each, logo=f"{each.logo}{number}")) for name, each in listed),
+            )
+            resource = LogoResource(shown, cache)
+            request: Any = DummyRequest([b""])
+            answer = Deferred.fromCoroutine(resource.answer(request))
+            self.fetcher.answer()
+            self.successResultOf(answer)
+            self.assertEqual(asked.pop(), provider)
 
     def test_kept(self) -> None:
         """A logo is fetched once, also over a restart."""
@@ -257,14 +290,14 @@ class KeepingTests(SynchronousTestCase):
         self.now = 0.0
 
     def cache(self, limit: int = 1000) -> LogoCache:
-        return LogoCache(self.folder, self.fetcher, self._offload, lambda: self.now, limit)
+        return LogoCache(self.folder, lambda provider: self.fetcher, self._offload, lambda: self.now, limit)
 
     def _offload(self, work: Callable[..., T], /, *args: object) -> Awaitable[T]:
         return self.offload(work, *args)  # type: ignore[return-value]
 
     def put(self, cache: LogoCache, *names: str, size: int = 300) -> None:
         for name in names:
-            asked = Deferred.fromCoroutine(cache.get(f"http://example.com/{name}"))
+            asked = Deferred.fromCoroutine(cache.get(f"http://example.com/{name}", "home"))
             self.fetcher.answer(PNG + bytes(size - len(PNG)))
             self.assertEqual(len(self.successResultOf(asked)), size)
 
@@ -272,7 +305,7 @@ class KeepingTests(SynchronousTestCase):
         """Those of them that need not be fetched."""
         found = []
         for name in names:
-            asked = Deferred.fromCoroutine(cache.get(f"http://example.com/{name}"))
+            asked = Deferred.fromCoroutine(cache.get(f"http://example.com/{name}", "home"))
             if asked.called:
                 found.append(name)
             else:
@@ -353,7 +386,7 @@ class KeepingTests(SynchronousTestCase):
 
         cache = self.cache(limit=700)
         self.offload = later
-        asked = [Deferred.fromCoroutine(cache.get(f"http://example.com/{number}")) for number in range(4)]
+        asked = [Deferred.fromCoroutine(cache.get(f"http://example.com/{number}", "home")) for number in range(4)]
         run()
         for _ in asked:
             self.fetcher.answer(PNG + bytes(300 - len(PNG)))
@@ -375,7 +408,7 @@ class KeepingTests(SynchronousTestCase):
             return offload(work, *args)
 
         self.offload = stick
-        asked = Deferred.fromCoroutine(cache.get("http://example.com/b"))
+        asked = Deferred.fromCoroutine(cache.get("http://example.com/b", "home"))
         self.fetcher.answer(PNG + bytes(300 - len(PNG)))
         asked.cancel()
         self.failureResultOf(asked, CancelledError)

@@ -6,8 +6,10 @@ import re
 from urllib.parse import urljoin
 
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import IResource
+from twisted.web.server import Request
 
-from iptvd.delivery import cutting
+from iptvd.delivery import cutting, packager
 from iptvd.model import Source, SourceKind
 from iptvd.protocols.sniff import Media
 from tests.web.loop import Stage
@@ -17,6 +19,9 @@ from tests.web.test_stream import LIVE, seconds
 class PackagedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(cutting, "_SLICE", 60.0)
+        # No playlist waits for the segment after those that a test lets come.
+        self.patch(packager, "EARLY", 0.0)
+        self.patch(packager, "LATE", 0.0)
         self.stage = Stage(self, LIVE)
         self.stage.sources["1"] = [("p", Source(SourceKind.TS, url="http://origin.test/1"))]
         path = self.stage.path("Live", "m3u8")
@@ -54,6 +59,36 @@ class PackagedTests(SynchronousTestCase):
         self.assertEqual(session.bytes_sent, len(answer.body) + len(following.body))
         head = self.stage.ask(first, method="HEAD").answer("HEAD")
         self.assertEqual((head.headers["Content-Length"], head.body), (str(len(answer.body)), b""))
+
+    def test_again_and_again(self) -> None:
+        """Segments that a player asks for one after the other are the same, and counted, by the short way as well."""
+        paths = self.segments()
+        alone = [self.stage.ask(path).answer() for path in paths]
+        (session,) = self.stage.hub.sessions.values()
+        before = session.bytes_sent
+        client = self.stage.ask("/ping")
+        client.read()
+        judged: list[object] = []
+        find = self.stage.site.getResourceFor
+
+        def counted(request: Request) -> IResource:
+            judged.append(request)
+            return find(request)
+
+        self.patch(self.stage.site, "getResourceFor", counted)
+        for path, answer in zip(paths, alone, strict=True):
+            client.data = b""
+            client.send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            again = client.answer()
+            self.assertEqual(again.body, answer.body)
+            told = {name: value for name, value in again.headers.items() if name != "Date"}
+            self.assertEqual(told, {name: value for name, value in answer.headers.items() if name != "Date"})
+        self.assertEqual((judged, session.bytes_sent - before), ([], sum(len(answer.body) for answer in alone)))
+        for path in (self.index, paths[0] + "/x", "/hls/1/x/9.ts"):
+            client.data = b""
+            client.send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            self.assertEqual(client.answer().status, 200 if path == self.index else 404)
+        self.assertEqual(len(judged), 3)
 
     def test_who_does_not_read(self) -> None:
         """A viewer that leaves in the middle of a segment does no harm, nor does one that reads nothing at all."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.delivery import clips
+from iptvd.delivery.clips import SECONDS, Card, Clips
 from iptvd.delivery.opening import Opened
+from iptvd.delivery.session import Face, Viewer
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
+from iptvd.protocols.mpegts import null_packets
+from iptvd.protocols.sniff import Media
 from iptvd.web.player import LINGER, WORTH_TAKING
 from iptvd.web.request import Refusal
+from iptvd.web.stream import ZAP
+from tests.doubles import folder_for, offload
 from tests.protocols.test_upstream import Tap
 from tests.web.building import understood
 from tests.web.loop import Client, Stage
@@ -20,6 +30,8 @@ from tests.web.test_stream import FILM, LIVE, SECOND, seconds
 
 #: More than sockets hold.
 MUCH = 8 << 20
+#: Stand for what ffmpeg makes, by what they say; more than sockets hold, too.
+CLIPS = {card: null_packets(2000 + number) * 8 for number, card in enumerate(Card)}
 
 
 class PlayerTestCase(SynchronousTestCase):
@@ -224,3 +236,130 @@ class SharedTests(PlayerTestCase):
         self.assertEqual(self.stage.outcomes(), ["viewer_left"])
         self.stage.loop.advance(3)
         self.stage.assert_nothing_left()
+
+
+class ClipTests(PlayerTestCase):
+    """Viewers that cannot be served."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.stage.limits["p"] = 1
+        self.made = [(0, b"")]
+        self.stage.player.clips = self.clips = Clips(
+            folder_for(self), "ffmpeg", self.run_ffmpeg, offload, self.stage.loop
+        )
+        self.clips.enable(True)
+        self.patch(self.clips, "log", self)
+        self.warnings = 0
+
+    def run_ffmpeg(self, argv: Sequence[str]) -> Deferred[tuple[int, bytes]]:
+        path = Path(argv[-1])
+        path.write_bytes(CLIPS[next(card for card in Card if f".{card.name.lower()}-" in path.name)])
+        return succeed(self.made[0])
+
+    def warn(self, text: str, **fields: object) -> None:
+        self.warnings += 1
+
+    def refused(self, name: str = "Live", extension: str = "ts", method: str = "GET") -> Client:
+        """A viewer who comes when all connections are in use, and has waited for one."""
+        client = self.stage.ask(self.stage.path(name, extension), ("User-Agent", "Other"), method=method)
+        self.stage.loop.advance(ZAP)
+        self.stage.loop.settle()
+        return client
+
+    def fill_up(self) -> None:
+        """Somebody has the one connection."""
+        self.assertIsNotNone(self.stage.slots.take("p"))
+
+    def see(self, client: Client) -> Card | None:
+        """What a viewer is shown, who reads to the end."""
+        for _ in range(4 * SECONDS):
+            self.stage.loop.advance(0.25)
+            client.read()
+        self.assertTrue(client.ended)
+        return next((card for card, clip in CLIPS.items() if clip == client.body), None)
+
+    def assert_refused(self, client: Client, words: str) -> None:
+        """It has the sentence and the status of one."""
+        answer = client.answer()
+        self.assertEqual((answer.status, answer.headers["Retry-After"]), (503, "5"))
+        self.assertIn(words, answer.text)
+
+    def test_full(self) -> None:
+        """When all connections are in use the viewer is shown a clip that says so, which takes none of them."""
+        self.fill_up()
+        for isolated in (False, True):
+            self.stage.isolated = {self.stage.channel("Live").id} if isolated else set()
+            client = self.refused()
+            self.assertIs(self.see(client), Card.FULL)
+            head = client.data.partition(b"\r\n\r\n")[0]
+            for line in (b"HTTP/1.1 200 OK", b"Content-Type: video/mp2t", b"Cache-Control: no-store"):
+                self.assertIn(line, head)
+        self.assertEqual(self.stage.outcomes(), ["refused"] * 2)
+        self.assertEqual((len(self.stage.hub.sessions), self.stage.slots.total, self.clips.shown), (0, 1, 0))
+        self.assertEqual(self.stage.origins.asked, [])
+
+    def test_unavailable(self) -> None:
+        """A channel that cannot be had is a clip that says so; its session is over when that begins."""
+        self.stage.origins.script["1"] = [UpstreamError(404, "the origin does not have it")]
+        client = self.refused()
+        self.assertEqual((self.stage.outcomes(), self.clips.shown), (["exhausted"], 1))
+        self.assertEqual((dict(self.stage.hub.sessions), self.stage.slots.total), ({}, 0))
+        self.assertTrue(CLIPS[Card.UNAVAILABLE].startswith(client.body))
+        client.leave(reset=True)
+        self.assertEqual(self.clips.shown, 0)
+        self.stage.assert_nothing_left()
+
+    def test_all_streams(self) -> None:
+        """A viewer beyond the limit of all streams is shown the clip, too, and was never admitted."""
+        self.stage.hub.max_streams = 1
+        self.stage.hub.admit(self.stage.channel("Film"), Viewer("127.0.0.2"), Face.VOD)
+        self.assertEqual((self.see(self.refused()), self.stage.ends), (Card.FULL, []))
+
+    def test_others(self) -> None:
+        """Players of HLS, films and requests for the head alone have what they have without clips."""
+        self.fill_up()
+        self.assert_refused(self.refused(extension="m3u8"), "All 1 connections of p are in use.")
+        self.assert_refused(self.refused("Film", "mp4"), "All 1 connections of p are in use.")
+        answer = self.refused(method="HEAD").answer("HEAD")
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "video/mp2t"))
+        self.assertEqual((self.clips.shown, self.stage.outcomes()), (0, ["refused"] * 2))
+
+    def test_none_to_be_had(self) -> None:
+        """Where no clip can be made the viewer gets the sentence, once its session is counted."""
+        self.fill_up()
+        self.made = [(1, b"no encoder")]
+        self.assert_refused(self.refused(), "All 1 connections of p are in use.")
+        self.assertEqual((self.stage.outcomes(), self.warnings), (["refused"], 1))
+        self.clips.enable(False)
+        self.assert_refused(self.refused(), "All 1 connections of p are in use.")
+
+    def test_stopping(self) -> None:
+        """When the daemon stops nobody is shown a clip any more: it would be wrong."""
+        opening: Deferred[Opened] = Deferred()
+        self.stage.origins.script["1"] = [opening, Media.TS]
+        waiting = self.stage.ask(self.stage.path("Live"))
+        self.stage.hub.drain(5)
+        opening.callback(self.stage.origins.opened())
+        self.stage.loop.settle()
+        for client in (waiting, self.refused()):
+            self.assert_refused(client, "Iptvd is stopping.")
+
+    def test_a_transport_of_another_kind(self) -> None:
+        """A viewer whose connection cannot be taken over gets the sentence."""
+        self.fill_up()
+        transport = self.elsewhere(self.stage.path("Live"))
+        self.stage.loop.advance(ZAP)
+        self.assertEqual(understood(transport.value()).status, 503)
+        self.assertEqual(self.clips.shown, 0)
+
+    def test_who_does_not_read(self) -> None:
+        """A viewer that reads nothing of a clip is cut off."""
+        self.fill_up()
+        self.patch(clips, "GRACE", 1.0)
+        client = self.refused()
+        for _ in range(4 * (SECONDS + 2)):
+            self.stage.loop.advance(0.25)
+            self.stage.loop.settle()
+        self.assertFalse(client.near.connected)
+        self.assertEqual((self.clips.shown, self.stage.outcomes()), (0, ["refused"]))

@@ -1,0 +1,234 @@
+"""A channel's sources: how each has done lately, which is next to be tried, and how one is opened."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from attrs import define, frozen
+from twisted.internet.interfaces import IReactorTime
+
+from iptvd.delivery.opening import FoundPlaylist, Opened, SourceGone
+from iptvd.delivery.session import Viewer
+from iptvd.delivery.slots import Slot, Slots
+from iptvd.errors import LimitError, UpstreamError
+from iptvd.model import Channel, Source
+from iptvd.protocols.sniff import Media
+from iptvd.protocols.upstream import Upstream
+
+#: Seconds until a source that failed is tried again, doubled with each failure in a row.
+FIRST_BACKOFF = 0.25
+MOST_BACKOFF = 15.0
+#: Attempts in a minute after which no more are made.
+MOST_ATTEMPTS = 12
+MINUTE = 60.0
+
+
+class Opens(Protocol):
+    """Opens a live source as MPEG-TS."""
+
+    async def open(self, source: Source, extension: str) -> Opened:
+        """See `iptvd.delivery.live_sources.LiveSources.open`."""
+
+
+@define(eq=False)
+class Health:
+    """
+    How a source has done lately.
+
+    :ivar failures: in a row.
+    :ivar not_before: when it may be tried again.
+    """
+
+    failures: int = 0
+    not_before: float = 0.0
+
+    def failed(self, now: float) -> None:
+        """It has failed once more."""
+        self.not_before = now + min(FIRST_BACKOFF * 2**self.failures, MOST_BACKOFF)
+        self.failures += 1
+
+
+@frozen
+class Connected:
+    """
+    A source that is open.
+
+    :ivar index: its place among the channel's.
+    """
+
+    index: int
+    opened: Opened
+    slot: Slot
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """What it brings, None where that is no MPEG-TS."""
+        return self.opened.upstream if self.opened.media is Media.TS else None
+
+    def close(self) -> None:
+        """Close its connection and give its slot back."""
+        if self.opened.upstream is not None:
+            self.opened.upstream.stopProducing()
+        self.slot.release()
+
+
+class Candidates:
+    """
+    One channel's, of which only those count that have the form that the channel is listed with.
+
+    :param resolve: gives the channel's sources, best first, each with its provider's name.
+    :param wall: seconds since the epoch, by which a source's address expires.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        resolve: Callable[[Channel], Awaitable[list[tuple[str, Source]]]],
+        opener: Opens,
+        slots: Slots,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+    ) -> None:
+        self._channel = channel
+        self._resolve = resolve
+        self._opener = opener
+        self._slots = slots
+        self._clock = clock
+        self._wall = wall
+        self._sources: list[tuple[str, Source]] = []
+        self._health: dict[int, Health] = {}
+        self._attempts: deque[float] = deque()
+        # Whether their addresses may have expired, whatever they say themselves.
+        self._stale = False
+
+    def provider(self, index: int) -> str:
+        """Whose source that is."""
+        return self._sources[index][0]
+
+    def source(self, index: int) -> Source:
+        """The source at a place."""
+        return self._sources[index][1]
+
+    # How they do
+
+    def worked(self, index: int) -> None:
+        """It brings something."""
+        self._health_of(index).failures = 0
+
+    def failed(self, index: int) -> None:
+        """It could not be opened, or has ended."""
+        self._health_of(index).failed(self._clock.seconds())
+
+    def expired(self) -> None:
+        """One refuses what it gave before: its address may be an old one."""
+        self._stale = True
+
+    def _health_of(self, index: int) -> Health:
+        return self._health.setdefault(index, Health())
+
+    # Which is next
+
+    @property
+    def spent(self) -> bool:
+        """Whether there were as many attempts in the last minute as there may be."""
+        since = self._clock.seconds() - MINUTE
+        while self._attempts and self._attempts[0] < since:
+            self._attempts.popleft()
+        return len(self._attempts) >= MOST_ATTEMPTS
+
+    def attempted(self) -> None:
+        """One is about to be tried."""
+        self._attempts.append(self._clock.seconds())
+
+    def next_after(self, index: int) -> tuple[int, float]:
+        """
+        Which comes next in turn, from the last to the first; one that may not be tried yet is passed over.
+
+        :return: its place, and the seconds for which it has to wait when none may be tried.
+        """
+        now, kind, count = self._clock.seconds(), self._channel.source_kind, len(self._sources)
+        order = [(index + step) % count for step in range(1, count + 1)]
+        fitting = [each for each in order if self._sources[each][1].kind is kind] or [index]
+        ready = next((each for each in fitting if self._health_of(each).not_before <= now), None)
+        if ready is not None:
+            return ready, 0.0
+        soonest = min(fitting, key=lambda each: self._health_of(each).not_before)
+        return soonest, self._health_of(soonest).not_before - now
+
+    # Opening
+
+    async def open_best(self, viewer: Viewer | None) -> Connected:
+        """
+        Resolve the channel and open the best source that works.
+
+        :param viewer: who wants it; something that the same viewer has turned away from makes way for it.
+        :raises FoundPlaylist: when it is a playlist where a stream was listed.
+        :raises UpstreamError: that of the best, when none works.
+        :raises LimitError: when there is no slot for any.
+        """
+        self._sources = await self._resolve(self._channel)
+        try:
+            return await self._open_first(viewer)
+        except SourceGone:
+            # Resolved anew before it counts: what is remembered of where a source is may be old.
+            former, self._sources = self._sources, await self._resolve(self._channel)
+            if former == self._sources:
+                raise
+            self._health.clear()
+            return await self._open_first(viewer)
+
+    async def _open_first(self, viewer: Viewer | None) -> Connected:
+        error: UpstreamError | None = None
+        full = ""
+        for index, (provider, source) in enumerate(self._sources):
+            if source.kind is not self._channel.source_kind:
+                continue
+            slot = self._slots.take(provider, viewer)
+            if slot is None:
+                full = full or self._full(provider)
+                continue
+            try:
+                return await self._open(index, slot)
+            except FoundPlaylist:
+                raise
+            except UpstreamError as failure:
+                error = error or failure
+                self.failed(index)
+        if error is not None:
+            raise error
+        raise LimitError(full) if full else UpstreamError(502, "its provider offers it in another form now")
+
+    async def open(self, index: int, make_room: Callable[[str], bool]) -> Connected:
+        """
+        Open the source at a place; one whose address has expired is resolved anew before.
+
+        :param make_room: is asked, when there is no slot of a provider, to close what holds one, and says whether it
+            did.
+        :raises UpstreamError: when it does not work, or there is no slot.
+        """
+        expires = self.source(index).expires
+        if self._stale or (expires is not None and expires <= self._wall()):
+            self._stale = False
+            fresh = await self._resolve(self._channel)
+            if index < len(fresh):
+                self._sources[index] = fresh[index]
+        provider = self.provider(index)
+        slot = self._slots.take(provider)
+        if slot is None and make_room(provider):
+            slot = self._slots.take(provider)
+        if slot is None:
+            raise UpstreamError(503, self._full(provider))
+        return await self._open(index, slot)
+
+    async def _open(self, index: int, slot: Slot) -> Connected:
+        try:
+            opened = await self._opener.open(self.source(index), self._channel.extension)
+        except BaseException:
+            slot.release()
+            raise
+        return Connected(index, opened, slot)
+
+    def _full(self, provider: str) -> str:
+        return f"all {self._slots.limit(provider)} connections of {provider} are in use"

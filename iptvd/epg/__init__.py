@@ -1,0 +1,1 @@
+"""The guide: XMLTV in, a database, what is on, and XMLTV out."""

@@ -1,0 +1,80 @@
+"""A guide's file as plain bytes: gzip and xz are told by how they begin (RFC 1952, the .xz file format)."""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from iptvd.errors import ProtocolError
+
+#: Bytes of plain text in one block, and of the file in one read.
+BLOCK = 64 * 1024
+#: Memory that unpacking xz may take: what its strongest preset needs, and a little.
+_XZ_MEMORY = 72 * 1024 * 1024
+
+
+def plain(path: Path, limit: int) -> Iterator[bytes]:
+    """
+    The file's content in blocks of at most `BLOCK` bytes.
+
+    :param limit: bytes of content beyond which it is given up.
+    :raises ProtocolError: when it is damaged or too long.
+    :raises OSError: when it cannot be read.
+    """
+    size = 0
+    with path.open("rb") as file:
+        first = file.read(BLOCK)
+        blocks = _reads(file, first)
+        if first.startswith(b"\x1f\x8b"):
+            blocks = _gunzipped(blocks)
+        elif first.startswith(b"\xfd7zXZ\x00"):
+            blocks = _unxzed(blocks)
+        for block in blocks:
+            size += len(block)
+            if size > limit:
+                raise ProtocolError(f"the guide is longer than {limit >> 20} MiB: raise epg_max_mb, or take another")
+            yield block
+
+
+def _reads(file: object, first: bytes) -> Iterator[bytes]:
+    block = first
+    while block:
+        yield block
+        block = file.read(BLOCK)  # type: ignore[attr-defined]
+
+
+def _gunzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        for packed in blocks:
+            while packed:
+                if inflate.eof:
+                    # One file may hold several, one after another; what begins otherwise is padding.
+                    if packed[0] != 0x1F:
+                        return
+                    inflate = zlib.decompressobj(wbits=31)
+                yield inflate.decompress(packed, BLOCK)
+                packed = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+    except zlib.error:
+        raise ProtocolError("the guide is a damaged gzip file") from None
+    if not inflate.eof:
+        raise ProtocolError("the guide is a gzip file that was cut short")
+
+
+def _unxzed(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    expand = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+    try:
+        for packed in blocks:
+            while packed or not (expand.needs_input or expand.eof):
+                if expand.eof:
+                    if not packed.strip(b"\0"):
+                        break
+                    expand = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+                yield expand.decompress(packed, BLOCK)
+                packed = expand.unused_data if expand.eof else b""
+    except lzma.LZMAError:
+        raise ProtocolError("the guide is a damaged xz file, or needs too much memory") from None
+    if not expand.eof:
+        raise ProtocolError("the guide is an xz file that was cut short")

@@ -1,0 +1,174 @@
+"""``/api``: what all of it has in common: JSON out, arguments in, and times as everybody writes them."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from iptvd.model import Programme
+from iptvd.web.request import AnswerResource, Refusal, accepts_gzip, argument, send
+
+#: Items in one answer where none are asked for, and at most.
+LIMIT, MOST = 100, 1000
+#: Characters of a search.
+MAX_WORDS = 200
+#: Runs an iterator to its end without blocking: see `iptvd.slices.Slicer`.
+Sliced = Callable[[Iterator[object]], Awaitable[None]]
+#: Items that are written down, and bytes that are compressed, in one step of it.
+_STEP, _PACKED_AT_ONCE = 20, 65536
+
+
+class JsonResource(AnswerResource):
+    """A leaf that answers with a JSON object, of which one field may be long."""
+
+    open_to_pages = True
+
+    def __init__(self, sliced: Sliced) -> None:
+        super().__init__()
+        self.sliced = sliced
+
+    async def tell(self, request: Request) -> Mapping[str, object]:
+        """What is answered, by names: JSON values, or an iterator of them for a list, which is made in steps."""
+        raise NotImplementedError
+
+    async def answer(self, request: Request) -> bytes:
+        """The same as bytes."""
+        written: list[bytes] = []
+        packed = bytearray()
+        await self.sliced(_written(await self.tell(request), written))
+        body = b"".join(written)
+        if accepts_gzip(request):
+            await self.sliced(_packed(body, packed))
+        request.setHeader("Cache-Control", "no-store")
+        return send(request, body, "application/json", compressed=bytes(packed))
+
+
+def _written(facts: Mapping[str, object], into: list[bytes]) -> Iterator[None]:
+    """The JSON of an object, in steps."""
+    mark = "{"
+    for name, value in facts.items():
+        into.append(f"{mark}{_json(name)}:".encode())
+        mark = ","
+        if isinstance(value, Iterator):
+            yield from _list_of(value, into)
+        else:
+            into.append(_json(value).encode("utf-8", "replace"))
+        yield
+    into.append(b"}\n" if facts else b"{}\n")
+
+
+def _list_of(items: Iterable[object], into: list[bytes]) -> Iterator[None]:
+    mark = "["
+    for number, item in enumerate(items):
+        into.append((mark + _json(item)).encode("utf-8", "replace"))
+        mark = ","
+        if number % _STEP == _STEP - 1:
+            yield
+    into.append(b"]" if mark == "," else b"[]")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _packed(body: bytes, into: bytearray) -> Iterator[None]:
+    """The body in gzip, in steps."""
+    packer = zlib.compressobj(5, zlib.DEFLATED, 31)
+    for start in range(0, len(body), _PACKED_AT_ONCE):
+        into += packer.compress(body[start : start + _PACKED_AT_ONCE])
+        yield
+    into += packer.flush()
+
+
+class Folder(Resource):
+    """A part of the tree that is nothing in itself."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """What is not there: see `iptvd.web.site.IptvdSite`."""
+        return Resource()
+
+
+def moment(seconds: float | None) -> str | None:
+    """A time as ISO 8601 in UTC; None stays None, and so does what no calendar has."""
+    if seconds is None or not -62_000_000_000 < seconds < 253_000_000_000:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def programme_facts(programme: Programme | None) -> dict[str, Any] | None:
+    """A programme, what is empty left out."""
+    if programme is None:
+        return None
+    facts: dict[str, Any] = {
+        "title": programme.title,
+        "start": moment(programme.start),
+        "end": moment(programme.stop),
+        "subtitle": programme.subtitle,
+        "description": programme.description,
+        "categories": list(programme.categories),
+        "episode": programme.episode,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def number_of(request: Request, name: str, default: int, most: int, least: int = 0) -> int:
+    """
+    A number in the query.
+
+    :raises Refusal: when it is none, or out of bounds.
+    """
+    asked = argument(request, name)
+    if not asked:
+        return default
+    if not (asked.isascii() and asked.isdigit() and len(asked) < 10 and least <= int(asked) <= most):
+        raise Refusal(400, f"{name} is a number from {least} to {most}")
+    return int(asked)
+
+
+def words_of(request: Request) -> str:
+    """
+    What is searched for.
+
+    :raises Refusal: when it is too long.
+    """
+    words = argument(request, "q")
+    if len(words) > MAX_WORDS:
+        raise Refusal(400, f"q has at most {MAX_WORDS} characters")
+    return words
+
+
+def flag_of(request: Request, name: str) -> bool:
+    """
+    A yes or no in the query; no without one.
+
+    :raises Refusal: when it is neither.
+    """
+    asked = argument(request, name).lower()
+    if asked not in ("", "0", "1", "true", "false"):
+        raise Refusal(400, f"{name} is true or false")
+    return asked in ("1", "true")
+
+
+def time_of(request: Request, name: str) -> float | None:
+    """
+    A time in the query, in seconds since the epoch or ISO 8601 (UTC where it names no zone); None without one.
+
+    :raises Refusal: when it is none.
+    """
+    asked = argument(request, name)
+    if not asked:
+        return None
+    try:
+        if asked.isascii() and asked.isdigit() and len(asked) < 11:
+            return float(asked)
+        # A plus in a query is a space.
+        read = datetime.fromisoformat(asked[:40].replace(" ", "+") if "T" in asked else asked[:40])
+        return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise Refusal(400, f"{name} is a time such as 2026-01-31T20:15:00Z, or seconds since 1970") from None

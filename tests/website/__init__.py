@@ -1,0 +1,1 @@
+"""Tests of how websites that list channels are read and followed."""
