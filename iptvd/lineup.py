@@ -78,7 +78,8 @@ class Assembly:
                 yield
         for done, channel in enumerate(self._channels.values()):
             entry = channel.entry
-            told = repr((channel, channel.logo, entry.tvg_name, entry.catchup, entry.unsupported))
+            catchup = [one.catchup for _, one in channel.entries]
+            told = repr((channel, channel.logo, entry.tvg_name, catchup, entry.unsupported))
             self._digest.update(told.encode("utf-8", "replace"))
             if not done % 100:
                 yield

@@ -17,15 +17,11 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel
 
 from iptvd.children import Children
-from iptvd.delivery.probing import Pace, Probing
-from iptvd.epg.guides import GuideSource, Terms, sources_of
-from iptvd.epg.service import EpgService
-from iptvd.epg.short import ShortGuides
+from iptvd.epg.guides import GuideSource
 from iptvd.errors import ConfigError, IptvdError
-from iptvd.events import EventService
 from iptvd.fetch import Fetcher
 from iptvd.garbage import GarbageService
-from iptvd.interfaces import IGuided, IProvider, ProviderContext
+from iptvd.interfaces import IProvider, ProviderContext
 from iptvd.lineup_service import LineupService
 from iptvd.listening import ListenService, default_endpoints
 from iptvd.log import Log
@@ -42,6 +38,7 @@ from iptvd.rules import Rules
 from iptvd.settings import Config, Loaded, ProviderSpec
 from iptvd.slices import Slicer
 from iptvd.store import Offload, RowsFile, make_folder, open_state_dir
+from iptvd.telling import Telling
 from iptvd.tokens import load_key
 from iptvd.trust import Trust
 from iptvd.web.logo import LogoCache
@@ -118,40 +115,21 @@ class Daemon(MultiService):
             key,
         )
         self.hub = self.playing.hub
-        self.probing = Probing(
-            self.playing.reach,
-            self._rows("channels.rows", "channels 1"),
-            self.playing.opener,
-            self.playing.slots,
-            lambda: self.lineup.lineup.channels,
-            self.lineup.sources,
-            lambda: self.hub.sessions.values(),
-            reactor,
-            around.random,
-        )
         self.logos = LogoCache(
             self._state_dir / "logos", self._fetcher_for, self._offload, around.wall, config.logo_cache_mb << 20
         )
         self._trust = _trust(config)
-        self.events = EventService(
-            lambda name: self._rows(f"providers/{name}/events.rows", "events 1"),
-            reactor,
-            around.wall,
-            lambda: self.epg.relink(),
-            around.random,
-        )
-        make_folder(self._state_dir / "epg")
-        self.epg = EpgService(
-            self._state_dir / "epg",
-            lambda name, kind: self._rows(f"epg/{name}", kind),
+        self.telling = Telling(
+            self.lineup,
+            self.playing,
+            self._state_dir,
+            self._rows,
             self._guide_fetcher,
             self._children.run,
             self._offload,
             reactor,
             around.wall,
             around.random,
-            lambda: self.lineup.lineup,
-            self.events.all,
         )
         tree = build_tree(
             self.playing.faces,
@@ -163,14 +141,14 @@ class Daemon(MultiService):
             lambda: self.notices,
             self._sliced,
             WhatIsOn(
-                self.epg.database,
-                self.epg.reader,
-                lambda: self.epg.statuses,
-                lambda: self.events.statuses,
+                self.telling.epg.database,
+                self.telling.epg.reader,
+                lambda: self.telling.epg.statuses,
+                lambda: self.telling.events.statuses,
                 self._children.pipe,
                 lambda: self._loaded.config.epg_days,
                 self.playing.reach,
-                ShortGuides(self._providers, around.wall),
+                self.telling.short_guides,
             ),
         )
         self.site = IptvdSite(tree, lambda: self._trust, reactor)
@@ -179,7 +157,7 @@ class Daemon(MultiService):
         watchdog = WatchdogService(around.notifier, reactor, lambda: True)
         garbage = GarbageService(reactor, self._idle)
         quiet = QuietService(reactor, self._idle, (self.playing.shrink, give_back_memory))
-        for service in (garbage, quiet, self.lineup, self.events, self.epg, self.probing, self.lag, watchdog):
+        for service in (garbage, quiet, self.lineup, self.telling, self.lag, watchdog):
             service.setServiceParent(self)
         self._configure(config, self._runners(loaded))
 
@@ -253,8 +231,7 @@ class Daemon(MultiService):
         self.logos.limit = config.logo_cache_mb << 20
         self._configure(config, runners)
         self.lineup.refresh()
-        self.events.refresh()
-        self.epg.refresh()
+        self.telling.refresh()
         self.log.info("settings reloaded")
         self._around.notifier.ready(self._status())
 
@@ -272,15 +249,7 @@ class Daemon(MultiService):
         Log.least = LogLevel.levelWithName(config.log_level)
         self._runner_specs = {spec.name: _terms(config, spec) for spec in config.providers if spec.name in runners}
         self.lineup.configure(runners, Rules(config.rules), config.merge_by_tvg_id)
-        providers = self._providers()
-        self.events.configure(providers, config.events_interval)
-        self.probing.pace = Pace(config.probe_interval if config.probe else None)
-        guides = {name: each.guides() for name, each in providers.items() if IGuided.providedBy(each)}
-        self.epg.configure(sources_of(config.epg, guides), _guide_terms(config))
-
-    def _providers(self) -> dict[str, Any]:
-        """The providers themselves, by name, in the order of the settings."""
-        return {name: runner.provider for name, runner in self.lineup.runners.items()}
+        self.telling.configure(config)
 
     def _runner(self, loaded: Loaded, spec: ProviderSpec) -> ProviderRunner:
         folder = self._state_dir / "providers" / spec.name
@@ -328,8 +297,7 @@ class Daemon(MultiService):
         self.metrics.refreshed(provider, state)
 
     def _published(self, lineup: object) -> None:
-        self.epg.relink()
-        self.playing.reach.forget_others(self.lineup.lineup.by_id)
+        self.telling.published()
         self.metrics.channels.set(len(self.lineup.lineup.channels))
         self.log.info("the lineup has {channels} channels", channels=len(self.lineup.lineup.channels))
         self._around.notifier.status(self._status())
@@ -348,13 +316,6 @@ _RunnerTerms = tuple[ProviderSpec, float, Proxy | None]
 def _terms(config: Config, spec: ProviderSpec) -> _RunnerTerms:
     """What a runner is made from: another one is needed when this changes."""
     return spec, spec.refresh_interval or config.refresh_interval, config.proxy_of(spec.name)
-
-
-def _guide_terms(config: Config) -> Terms:
-    """How guides are taken in."""
-    arguments = ("--max-mb", str(config.epg_max_mb), "--days", str(config.epg_days))
-    more = ("--past-days", str(config.epg_past_days), "--timezone", config.epg_timezone)
-    return Terms(config.epg_interval, (*arguments, *more), config.epg_max_mb << 20)
 
 
 def _made(loaded: Loaded, spec: ProviderSpec, context: ProviderContext) -> IProvider:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Callable
 from random import Random
@@ -57,6 +58,9 @@ class Machine(MemoryReactorClock):
 
     def callFromThread(self, call: Callable[..., object], *args: object) -> None:
         call(*args)
+
+    def spawnProcess(self, *arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOMEM, "no room for another process")
 
     def getWriters(self) -> list[object]:
         return self.writing
@@ -168,7 +172,8 @@ class ServiceTests(SynchronousTestCase):
         state = self.folder / "state"
         self.assertEqual(stat.S_IMODE(state.stat().st_mode), 0o700)
         kept = {path.relative_to(state).as_posix() for path in state.rglob("*") if path.is_file()}
-        self.assertEqual(kept, {"tokens.key", "identities.rows", "providers/home/lineup.rows"})
+        guide = {"epg/guides.rows", "epg/lineup.rows"}
+        self.assertEqual(kept, {"tokens.key", "identities.rows", "providers/home/lineup.rows"} | guide)
         for path in kept:
             self.assertEqual(stat.S_IMODE((state / path).stat().st_mode), 0o600)
 
@@ -218,12 +223,17 @@ class ServiceTests(SynchronousTestCase):
     def test_another_proxy(self) -> None:
         """When the proxy changes, providers that it is for are asked anew by the new way, and others are left."""
         self.providers = {name: Scripted(Listing([ONE])) for name in "ab"}
-        daemon = self.started(self.loaded("a", "b"))
-        file, before = self.folder / "iptvd.toml", dict(daemon.lineup.runners)
-        self.loaded("a", "b")
-        file.write_text('socks5 = "proxy.test:1080"\n' + file.read_text() + 'socks5 = "none"\n')
-        given = {"config": str(file), "state_dir": str(self.folder / "state")}
-        daemon.reload(load(given, {}, default_file=self.folder / "none", find=finder(Making(made=self.make))))
+        file = self.folder / "iptvd.toml"
+
+        def behind(proxy: str) -> Loaded:
+            self.loaded("a", "b")
+            file.write_text(f'socks5 = "{proxy}"\n{file.read_text()}socks5 = "none"\n')
+            given = {"config": str(file), "state_dir": str(self.folder / "state")}
+            return load(given, {}, default_file=self.folder / "none", find=finder(Making(made=self.make)))
+
+        daemon = self.started(behind("none"))
+        before = dict(daemon.lineup.runners)
+        daemon.reload(behind("proxy.test:1080"))
         self.settle()
         after = daemon.lineup.runners
         self.assertEqual([after[name] is before[name] for name in "ab"], [False, True])

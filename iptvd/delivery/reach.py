@@ -8,6 +8,7 @@ from iptvd.delivery.hub import SessionObserver
 from iptvd.delivery.session import Session
 from iptvd.log import Log
 from iptvd.model import ChannelStatus, Outcome, Reachability
+from iptvd.recording import Recording
 
 #: How a session ends whose channel could not be had.
 _FAILED = (Outcome.EXHAUSTED, Outcome.UPSTREAM_LOST, Outcome.UPSTREAM_STALLED)
@@ -65,7 +66,9 @@ class Reach:
             self._changed(channel, status)
 
     def ended(self, session: Session) -> None:
-        """Somebody has watched, or tried to."""
+        """Somebody has watched, or tried to; what a channel has shown before says nothing of what it shows now."""
+        if isinstance(session.channel, Recording):
+            return
         if session.outcome in _FAILED:
             self.bad(session.channel.id, session.reason or "it stopped")
         elif session.bytes_sent:

@@ -232,6 +232,8 @@ def _lost(reason: Failure) -> UpstreamError:
     value = reason.value
     if isinstance(value, (TLSError, VerificationError)):
         return UpstreamError(502, "the secure connection to the origin failed: is its certificate valid?")
+    if isinstance(value, ProxyError):
+        return _connect_error(value)
     return UpstreamError(502, "the origin closed the connection before it had sent everything")
 
 

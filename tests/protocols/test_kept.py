@@ -16,6 +16,7 @@ from iptvd.protocols.http1 import Target
 from iptvd.protocols.http_upstream import HTTPUpstream, Timeouts, open_http
 from iptvd.protocols.kept import REST, KeptConnections
 from iptvd.protocols.socks5 import Proxy
+from iptvd.protocols.socks_endpoint import ProxyError
 from tests.protocols.test_http_upstream import Endpoint, Network, Transport
 from tests.protocols.test_upstream import Gathered
 
@@ -191,11 +192,16 @@ class KeptTests(SynchronousTestCase):
 
     def test_it_cannot_be_made_again(self) -> None:
         """When there is no new connection to be had, the request has failed."""
-        self.fetch()
-        asking = self.ask()
-        self.network.failures.append(ConnectionRefusedError())
-        self.hang_up()
-        self.assertEqual(self.failureResultOf(asking, UpstreamError).value.status, 502)
+        for error, status, words in (
+            (ConnectionRefusedError(), 502, "closed the connection"),
+            (ProxyError("the SOCKS proxy does not answer", late=True), 504, "SOCKS proxy does not answer"),
+        ):
+            self.fetch()
+            asking = self.ask()
+            self.network.failures.append(error)
+            self.hang_up()
+            found = self.failureResultOf(asking, UpstreamError).value
+            self.assertEqual((found.status, words in found.sentence), (status, True))
 
     def test_leaving(self) -> None:
         """Who leaves while a request is on its way closes its connection, and it is not made again."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, serverFromString
@@ -19,10 +20,16 @@ from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Site
+from twisted.web.static import Data
 
+from iptvd.errors import ProviderError, UpstreamError
+from iptvd.protocols.http_upstream import Timeouts, connect_with, open_http
 from iptvd.protocols.socks5 import Proxy, read_proxy
 from iptvd.protocols.socks_endpoint import ProxyError, SocksEndpoint, endpoint_to
+from iptvd.proxies import Fetchers
 from tests.daemon.harness import free_port
+from tests.protocols.test_origin_tls import certificate
 from tests.simulators.socks import EXIT, PASSWORD, USER, Line, Microsocks, ScriptedProxy, microsocks
 
 OPEN = Line(3, b"\x05\x00")
@@ -184,6 +191,39 @@ async def test_the_name_goes_to_the_proxy() -> None:
         transport: Any = talker.transport
         transport.abortConnection()
         await deferLater(IReactorTime(reactor), 0)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_certificates(proxy: Microsocks, trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a proxy it is the host's certificate that counts, for media and for our own requests."""
+    made, key = certificate("localhost", 3)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    (tmp_path / "both.pem").write_bytes(secret + made.public_bytes(Encoding.PEM))
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "both.pem"))
+    described = f"ssl:0:interface=127.0.0.1:privateKey={tmp_path / 'both.pem'}"
+    page = Data(b"hello", "text/plain")
+    page.isLeaf = True
+    port = await serverFromString(reactor, described).listen(Site(page, timeout=None))
+    url, where = f"https://localhost:{port.getHost().port}/", read_proxy(proxy.address)
+    fetchers, clock = Fetchers(reactor, "iptvd/test", 5.0), IReactorTime(reactor)
+    connect = connect_with(reactor, Timeouts())
+    try:
+        if trusted:
+            upstream = await open_http(url, (), connect, clock, Timeouts(), proxy=where)
+            assert await upstream.first_bytes(5) == b"hello"
+            upstream.stopProducing()
+            assert (await fetchers.through(where).get(url)).body == b"hello"
+        else:
+            with pytest.raises(UpstreamError, match="is its certificate valid"):
+                await open_http(url, (), connect, clock, Timeouts(), proxy=where)
+            with pytest.raises(ProviderError, match="certificate is not valid"):
+                await fetchers.through(where).get(url)
+    finally:
+        await fetchers.stop()
+        await port.stopListening()
+        await deferLater(clock, 0)
 
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]

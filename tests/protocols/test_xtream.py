@@ -242,3 +242,20 @@ class ListTests(SynchronousTestCase):
         body = [{"category_id": "5", "category_name": "News &amp; Talk"}, {"category_id": 6, "category_name": "Sport"}]
         list(read_categories(json.dumps(body).encode(), groups))
         self.assertEqual(groups, {"5": "News & Talk", "6": "Sport"})
+
+
+class TellingTests(SynchronousTestCase):
+    """What was not understood."""
+
+    def test_told(self) -> None:
+        """Of an answer that is not understood it is said what was asked for; an answer that is passes."""
+        with xtream.telling("the films"):
+            rows(b"[]")
+
+        def misunderstood() -> None:
+            with xtream.telling("the films"):
+                list(rows(b"{"))
+
+        error = self.assertRaises(ProviderError, misunderstood)
+        self.assertIs(error.state, ProviderState.NOT_UNDERSTOOD)
+        self.assertIn("asked for the films, the panel answered something odd: the JSON is cut short", error.sentence)

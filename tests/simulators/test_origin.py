@@ -203,6 +203,15 @@ def test_other_content(origin: OriginProcess) -> None:
     assert gzip.decompress(packed.body).startswith(b"#EXTM3U")
 
 
+def test_any_bytes(origin: OriginProcess) -> None:
+    """A path can answer with any bytes, and tells whoever has them that they are the same."""
+    origin.control("/any", bytes="/wAB")
+    answer = origin.get("/any")
+    assert (answer.status, answer.body) == (200, b"\xff\x00\x01")
+    again = origin.get("/any", {"If-None-Match": answer.headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+
+
 @pytest.mark.parametrize(
     ("knob", "ending"), [("die_after", "closed"), ("reset_after", "reset"), ("stall_after", "silent")]
 )
