@@ -7,6 +7,8 @@ answer is the stream's own. The name goes to the proxy as it is: we look nothing
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from attrs import frozen
 
 from iptvd.errors import ProtocolError
@@ -80,16 +82,10 @@ class Socks5Client:
     """
 
     def __init__(self, proxy: Proxy, host: str, port: int) -> None:
-        try:
-            name = host.encode("ascii")
-        except UnicodeEncodeError:
-            raise ProtocolError("a host name that is not in ASCII cannot be told to a SOCKS proxy") from None
-        if not 0 < len(name) < 256:
-            raise ProtocolError("a host name of this length cannot be told to a SOCKS proxy")
         self.done = False
         self.rest = b""
         self._proxy = proxy
-        self._connect = bytes((_VERSION, _CONNECT, 0, _NAME, len(name))) + name + port.to_bytes(2, "big")
+        self._connect = bytes((_VERSION, _CONNECT, 0)) + _address_of(host) + port.to_bytes(2, "big")
         self._buffer = b""
         self._step = self._method
 
@@ -163,3 +159,20 @@ class Socks5Client:
             return None
         self.done = True
         return b""
+
+
+def _address_of(host: str) -> bytes:
+    """A host as a proxy is told it: by its address where that is all that is known, else by its name."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return bytes((_IPV4 if address.version == 4 else _IPV6,)) + address.packed
+    try:
+        name = host.encode("ascii")
+    except UnicodeEncodeError:
+        raise ProtocolError("a host name that is not in ASCII cannot be told to a SOCKS proxy") from None
+    if not 0 < len(name) < 256:
+        raise ProtocolError("a host name of this length cannot be told to a SOCKS proxy")
+    return bytes((_NAME, len(name))) + name

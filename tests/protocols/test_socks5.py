@@ -78,6 +78,16 @@ class Socks5ClientTests(SynchronousTestCase):
                 conversation(proxy, pieces)
             self.assertIn(sentence, str(caught.exception))
 
+    def test_addresses(self) -> None:
+        """A host that is known by its address alone is told by that."""
+        for host, told in (
+            ("192.0.2.1", b"\x01\xc0\x00\x02\x01"),
+            ("2001:db8::1", b"\x04\x20\x01\x0d\xb8" + bytes(11) + b"\x01"),
+        ):
+            client = Socks5Client(OPEN, host, 80)
+            client.begin()
+            self.assertEqual(client.feed(b"\x05\x00"), b"\x05\x01\x00" + told + b"\x00\x50")
+
     def test_names_that_cannot_be_told(self) -> None:
         """A host name has 1 to 255 bytes of ASCII."""
         for host in ("", "x" * 256, "ä.test"):
