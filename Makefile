@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 ARGS ?= --provider demo
 PORT ?= 8085
 SOAK_SECONDS ?= 600
+FUZZ_SECONDS ?= 60
 
-.PHONY: run test lint types unit soak bench clean
+.PHONY: run test lint types unit soak fuzz bench clean
 
 # A stamp for each set of packages: made anew when what it depends on has changed.
 $(VENV)/bin/python:
@@ -25,6 +26,10 @@ $(VENV)/test.stamp: setup.cfg pyproject.toml tests/programs.sh | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	sh tests/programs.sh
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/fuzz.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@
 
 # What the tests play in a browser; npm itself comes with the programs of the stamp before.
 $(VENV)/browser.stamp: tests/browser/package.json tests/browser/package-lock.json | $(VENV)/test.stamp
@@ -48,12 +53,16 @@ types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 unit: $(VENV)/test.stamp $(VENV)/browser.stamp
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report=term:skip-covered $(TESTS)
 	$(BIN)/python tests/pure_coverage.py
 
 # Random viewers and dying origins for ten minutes, after which nothing may be left: CONTRIBUTING.md.
 soak: $(VENV)/test.stamp
 	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) $(SOAK)
+
+# Readers of foreign bytes, each fed at random for a while: CONTRIBUTING.md.
+fuzz: $(VENV)/fuzz.stamp
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 # What it costs and how quick it is, beside nginx and HAProxy where they are installed: bench/README.md.
 bench: $(VENV)/run.stamp

@@ -33,11 +33,10 @@ def write_guide(path: Path, channels: int, programmes: int, size: int) -> int:
     random = Random(2)
     words = vocabulary()
     begin = int(time.time()) // HOUR * HOUR - 4 * HOUR
-    times = [
-        time.strftime("%Y%m%d%H%M%S +0000", time.gmtime(begin + hour * HOUR)) for hour in range(programmes + 1)
-    ]
+    times = [time.strftime("%Y%m%d%H%M%S +0000", time.gmtime(begin + hour * HOUR)) for hour in range(programmes + 1)]
     texts = [" ".join(random.choice(words) for _ in range(8)) + "." for _ in range(500)]
-    each = max(0, size // (channels * programmes) - 175)
+    # What an element takes without its description, about.
+    each = max(0, size // (channels * programmes) - 153)
     with path.open("w", encoding="utf-8") as file:
         file.write('<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE tv SYSTEM "xmltv.dtd">\n<tv>\n')
         for channel in range(channels):

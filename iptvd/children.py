@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -170,7 +171,7 @@ class Children:
     async def _run(self, argv: Sequence[str], sink: IConsumer | None) -> tuple[int, bytes]:
         if self._stopping:
             raise CancelledError
-        program = shutil.which(argv[0], path=self._environ.get("PATH", os.defpath))
+        program = self._find(argv[0])
         if program is None:
             return NOT_FOUND, b"there is no such program"
         child = _Child(self._clock, sink)
@@ -194,6 +195,12 @@ class Children:
         if cancelled or self._stopping:
             raise CancelledError
         return child.status, child.stderr
+
+    def _find(self, name: str) -> str | None:
+        """Where a program is; whether one given by its path may be run is seen when it is."""
+        if "/" in name:
+            return name if Path(name).exists() else None
+        return shutil.which(name, path=self._environ.get("PATH", os.defpath))
 
     def _spawn(self, child: _Child, program: str, argv: Sequence[str]) -> None:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -15,12 +15,13 @@ from iptvd.errors import ConfigError
 from iptvd.provider_specs import Value, provider_fields, read_providers
 from iptvd.rules import Rule, read_rules
 from iptvd.settings import DEFAULT_FILE, PREFIX, SETTINGS, Config, Loaded, Setting, default_state_dir
+from iptvd.webhook_settings import Webhook, read_webhooks
 
 #: Bytes of a settings file.
 LARGEST_FILE = 4 * 1024 * 1024
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
-_TABLES = ("provider", "rule")
+_TABLES = ("provider", "rule", "webhook")
 _ENV = {setting.env for setting in SETTINGS} | {PREFIX + "CONFIG", PREFIX + "PROVIDER"}
 
 
@@ -59,9 +60,13 @@ def load(
     if "rule" in table:
         origins["rules"] = layers.file
         rules = read_rules(table["rule"], layers.file)
+    webhooks: tuple[Webhook, ...] = ()
+    if "webhook" in table:
+        origins["webhooks"] = layers.file
+        webhooks = read_webhooks(table["webhook"], layers.file)
     tables = Value(table["provider"], layers.file) if "provider" in table else None
     providers = read_providers(_selected(options, environ), tables, environ, layers.foreign.providers, found)
-    config = Config(**values, rules=rules, providers=providers.specs)
+    config = Config(**values, rules=rules, webhooks=webhooks, providers=providers.specs)
     notices = (
         *layers.foreign.notices,
         *_unknown(environ, providers.known),

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from iptvd.activity import Kind
 from iptvd.protocols.socks5 import Proxy
 from iptvd.settings import SETTINGS, Loaded, ProviderSpec
 from iptvd.settings import shown as shown_plainly
@@ -38,7 +39,7 @@ def shown(value: object) -> str:
 
 def describe(loaded: Loaded) -> str:
     """Every effective setting, every provider with its fields, and the notices, as lines; no secret in any of them."""
-    return "\n".join([*_settings(loaded), *_providers(loaded), *_notices(loaded)]) + "\n"
+    return "\n".join([*_settings(loaded), *_providers(loaded), *_webhooks(loaded), *_notices(loaded)]) + "\n"
 
 
 def _line(name: str, value: str, origin: str, indent: str = "  ") -> str:
@@ -77,6 +78,23 @@ def _fields(spec: ProviderSpec) -> Iterator[tuple[str, str]]:
         text = MASK if each.metadata.get("secret") and value else masked(shown(value))
         if each.init:
             yield each.alias or each.name, text
+
+
+def _webhooks(loaded: Loaded) -> Iterator[str]:
+    if loaded.config.webhooks:
+        yield "Webhooks:"
+    origin = loaded.origins.get("webhooks", "default")
+    for each in loaded.config.webhooks:
+        yield f"  {each.name}  [{origin}]"
+        kinds = [kind.value for kind in Kind if kind in each.events]
+        for name, value in (
+            ("url", masked(each.url)),
+            ("events", " ".join(kinds)),
+            ("secret", MASK if each.secret else ""),
+            ("timeout", shown(each.timeout)),
+            ("nearby", shown(each.nearby)),
+        ):
+            yield _line(name, value, origin, "    ")
 
 
 def _notices(loaded: Loaded) -> Iterator[str]:

@@ -22,6 +22,8 @@ from iptvd.store import RowsFile
 
 #: Seconds until a failed fetch is tried again, doubled with each failure in a row, up to the interval.
 FIRST_RETRY = 60.0
+#: Seconds between tries of what only a person can mend, or the interval where that is longer.
+SLOW_RETRY = 3600.0
 #: Events of one provider that are kept: the first.
 MOST = 20_000
 
@@ -140,6 +142,8 @@ class Announcer:
                 reason=sentence,
             )
         status.state, status.sentence = state, sentence
+        if state in (ProviderState.UNCONFIGURED, ProviderState.BLOCKED):
+            return max(SLOW_RETRY, self._interval)
         return min(FIRST_RETRY * 2.0 ** min(status.failures - 1, 16), self._interval)
 
 

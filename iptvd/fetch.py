@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
@@ -20,13 +20,14 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionP
 from twisted.web.error import InfiniteRedirection, PageRedirect, SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers as WebHeaders
-from twisted.web.iweb import IAgent, IPolicyForHTTPS
+from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS
 from zope.interface import implementer
 
 from iptvd.errors import ProviderError, StoreError
 from iptvd.heads import BoundedEndpoints
 from iptvd.interfaces import IFetcher, IPosts
 from iptvd.model import Fetched, Headers, ProviderState
+from iptvd.nearby import NearbyError
 from iptvd.protocols.origin_tls import AnyCertificate
 from iptvd.protocols.socks5 import Proxy
 from iptvd.protocols.socks_endpoint import ProxyError
@@ -77,6 +78,28 @@ class _Collector(Protocol):
             self.done.callback(b"".join(self._parts))
         else:
             self.done.errback(ProviderError(ProviderState.UNREACHABLE, "the answer was cut short"))
+
+
+@implementer(IBodyProducer)
+class _Whole:
+    """A body that is written at once."""
+
+    def __init__(self, body: bytes) -> None:
+        self.length = len(body)
+        self._body = body
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """There is nothing left to pause."""
+
+    def resumeProducing(self) -> None:
+        """There is nothing left to send."""
+
+    def stopProducing(self) -> None:
+        """There is nothing left to stop."""
 
 
 @implementer(IFetcher, IPosts)
@@ -138,9 +161,10 @@ class Fetcher:
         limit: int = 64 * 1024 * 1024,
         timeout: float = 30.0,  # noqa: ASYNC109
         verify_tls: bool = True,
+        body: bytes = b"",
     ) -> Fetched:
-        """See `IPosts.post`."""
-        return await self._in_time(self._whole("POST", url, headers, limit, verify_tls), timeout)
+        """See `IPosts.post`; our own requests may have a body."""
+        return await self._in_time(self._whole("POST", url, headers, limit, verify_tls, body), timeout)
 
     async def save(
         self,
@@ -176,8 +200,10 @@ class Fetcher:
                 raise CancelledError from None
             raise ProviderError(ProviderState.UNREACHABLE, _sentence(error)) from None
 
-    async def _whole(self, method: str, url: str, headers: Headers, limit: int, verify_tls: bool) -> Fetched:
-        response = await self._ask(method, url, headers, verify_tls)
+    async def _whole(
+        self, method: str, url: str, headers: Headers, limit: int, verify_tls: bool, body: bytes = b""
+    ) -> Fetched:
+        response = await self._ask(method, url, headers, verify_tls, body)
         collector = _Collector(limit)
         response.deliverBody(collector)
         return _fetched(response, await collector.done)
@@ -198,7 +224,7 @@ class Fetcher:
                 await collector.done
         return _fetched(response, b"")
 
-    async def _ask(self, method: str, url: str, headers: Headers, verify_tls: bool) -> Any:
+    async def _ask(self, method: str, url: str, headers: Headers, verify_tls: bool, body: bytes = b"") -> Any:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ProviderError(ProviderState.UNCONFIGURED, "the address is not an http or https URL")
@@ -212,7 +238,12 @@ class Fetcher:
             sent.addRawHeader("Authorization", "Basic " + b64encode(credentials.encode()).decode())
         bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
         return await self._clients[verify_tls].request(
-            method, bare, headers=sent, allow_redirects=False, unbuffered=True
+            method,
+            bare,
+            headers=sent,
+            data=_Whole(body) if body else None,
+            allow_redirects=False,
+            unbuffered=True,
         )
 
 
@@ -257,6 +288,7 @@ _SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
     (PageRedirect, "it redirects what is posted"),
     (SchemeNotSupported, "it redirects to something that is not http or https"),
     (TimeoutError, "it does not answer"),
+    (NearbyError, "it leads to this machine or to a link-local address: say nearby = true if that is meant"),
     (ConnectError, "it refuses the connection or cannot be reached"),
     (ConnectionClosed, "it closed the connection without an answer"),
 )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from iptvd.activity import Activity
 from iptvd.children import Children
 from iptvd.delivery.clips import Clips
 from iptvd.delivery.feed import Timing
@@ -25,6 +26,7 @@ from iptvd.metrics import Metrics
 from iptvd.model import Channel
 from iptvd.protocols.http_upstream import Timeouts, connect_with
 from iptvd.protocols.splice import AVAILABLE, PipePool
+from iptvd.reporting import Reporter
 from iptvd.settings import Config
 from iptvd.store import Offload
 from iptvd.tokens import TokenBox
@@ -83,8 +85,12 @@ class Playing:
         self.live = live = Live(
             lineup.sources, self._sources, slots, reactor, wall, self._budget, live_settings(config)
         )
-        self.reach = Reach(wall)
-        watched = Watched(metrics, self.reach)
+        self.activity = Activity(reactor, wall)
+        self.reporter = reporter = Reporter(self.activity, metrics, self._find, reactor)
+        reporter.watch(slots)
+        live.switched = reporter.switched
+        self.reach = Reach(wall, reporter.reach_changed)
+        watched = Watched(reporter, self.reach)
         self.hub = hub = Hub(lineup.sources, opener, watched, reactor, wall, config.max_streams, slots)
         metrics.watch(live, slots)
         self.cache = SegmentCache(config.segment_cache_mb << 20, reactor)
@@ -124,6 +130,7 @@ class Playing:
         await self._children.stop()
         self.packaged.close()
         self.live.close()
+        self.reporter.close()
         self.cache.clear()
         await self.opener.stop()
         if self._pipes is not None:

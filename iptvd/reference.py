@@ -14,7 +14,9 @@ import attrs
 from iptvd.aliases import ALIASES
 from iptvd.discovery import discover
 from iptvd.interfaces import IProviderMaker
+from iptvd.reminding import SOON
 from iptvd.settings import DEFAULT_FILE, PREFIX, SETTINGS, Setting, shown
+from iptvd.webhooks import PAUSES, QUEUE
 
 _TOP = f"""# Settings
 
@@ -81,6 +83,42 @@ sees what those before it have written.
 | `guide_shift` | Minutes that the channel is later than the guide says; may be negative. |
 """
 
+_WEBHOOKS = f"""## Webhooks
+
+Each `[[webhook]]` of the settings file is told what happens, by POST requests.
+
+| key | meaning | default |
+|---|---|---|
+| `name` | What logs and metrics call it: 1 to 32 letters, digits, `-` and `_`; unique. | `webhook-` and its place |
+| `url` | Where the requests go: http or https. It may hold user and password. | |
+| `events` | What it is told of: a list of the names below. | all of them |
+| `secret` | What the requests are signed with. | none: not signed |
+| `timeout` | How long it has to answer: a time from 1 to 60 seconds. | `10` |
+| `nearby` | Whether it may be on this machine or at a link-local address. | `false` |
+
+The body is JSON, the same as in `/api/live`: `event_id` (a number as text, higher with each event), `event_type`,
+`stream_id` (the channel's id as text, or empty), `timestamp` (ISO 8601, UTC) and `data`. The headers `X-Iptvd-Event`
+and `X-Iptvd-Delivery` repeat type and id. With a secret there is `X-Iptvd-Signature`: `sha256=` and the HMAC with
+SHA-256 of the body, in hexadecimal.
+
+Any answer but one with a 2xx status is a failure, after which the same is sent again, {len(PAUSES)} times at most,
+with growing pauses. Each webhook has a queue of its own, of {QUEUE} events: what does not fit pushes out what has
+waited longest. `/metrics` counts what was delivered, what failed and what was dropped
+(`iptvd_webhook_events_total`).
+
+| event | when |
+|---|---|
+| `stream_started` | A channel that nobody had is watched: the first byte was sent. |
+| `stream_stopped` | The last of its viewers is gone. |
+| `stream_failed` | It could not be had, or no longer: the last session ended for that reason. |
+| `client_connected`, `client_disconnected` | A session began; it ended, with its outcome. |
+| `failover_triggered` | Another source of a channel has taken over. |
+| `channel_status` | A channel can no longer be had, or can again. |
+| `provider_state` | A provider's state is another one. |
+| `slots` | Other numbers of connections to a provider are in use; told once a second at most. |
+| `live_event_soon`, `live_event_started` | What a provider announced begins in {SOON / 60:g} minutes; it begins. |
+"""
+
 _ALIASES = f"""## Names of other proxies
 
 These are understood in the environment, so that the `.env` file of another proxy can stay as it is.
@@ -120,6 +158,7 @@ def _parts() -> Iterator[str]:
     yield _PROVIDERS
     yield from (_kind(maker) for _, maker in sorted(discover().makers.items()))
     yield _RULES
+    yield _WEBHOOKS
     yield _ALIASES + "".join(f"| `{alias.name}` | {alias.says} |\n" for alias in ALIASES)
 
 

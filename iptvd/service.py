@@ -21,6 +21,7 @@ from iptvd.epg.guides import GuideSource
 from iptvd.errors import ConfigError, IptvdError
 from iptvd.fetch import Fetcher
 from iptvd.garbage import GarbageService
+from iptvd.hdhomerun import TunerDiscovery
 from iptvd.interfaces import IProvider, ProviderContext
 from iptvd.lineup_service import LineupService
 from iptvd.listening import ListenService, default_endpoints
@@ -30,6 +31,7 @@ from iptvd.metrics import Metrics
 from iptvd.model import ProviderState
 from iptvd.notify import Notifier, WatchdogService
 from iptvd.playing import Playing
+from iptvd.posting import Posting
 from iptvd.protocols.socks5 import Proxy
 from iptvd.proxies import Fetchers
 from iptvd.quiet import QuietService, give_back_memory
@@ -41,9 +43,11 @@ from iptvd.store import Offload, RowsFile, make_folder, open_state_dir
 from iptvd.telling import Telling
 from iptvd.tokens import load_key
 from iptvd.trust import Trust
+from iptvd.tuners import Tuners
 from iptvd.web.logo import LogoCache
 from iptvd.web.site import IptvdSite
 from iptvd.web.tree import WhatIsOn, build_tree
+from iptvd.webhooks import Webhooks
 
 T = TypeVar("T")
 
@@ -130,6 +134,17 @@ class Daemon(MultiService):
             reactor,
             around.wall,
             around.random,
+            self._sliced,
+        )
+        posting = Posting(reactor, config.user_agent, config.connect_timeout)
+        self.webhooks = Webhooks(self.playing.activity, posting, reactor, around.random)
+        self.metrics.registry.register(self.webhooks)
+        self.tuners = Tuners(
+            load_key(self._state_dir / "hdhomerun.key"),
+            self.playing.faces.lineup,
+            lambda: self.hub.max_streams,
+            self.playing.slots.limit,
+            self._sliced,
         )
         tree = build_tree(
             self.playing.faces,
@@ -138,7 +153,7 @@ class Daemon(MultiService):
             self.metrics,
             self.lag,
             around.wall,
-            lambda: self.notices,
+            lambda: [*self.notices, *self.discovery.notices],
             self._sliced,
             WhatIsOn(
                 self.telling.epg.database,
@@ -149,15 +164,20 @@ class Daemon(MultiService):
                 lambda: self._loaded.config.epg_days,
                 self.playing.reach,
                 self.telling.short_guides,
+                self.playing.activity,
             ),
+            self.tuners,
         )
         self.site = IptvdSite(tree, lambda: self._trust, reactor)
         alternatives: Sequence[Sequence[str]] = [[each] for each in config.listen]
         self.listening = ListenService(reactor, alternatives or default_endpoints(config.host, config.port), self.site)
+        self.discovery = TunerDiscovery(
+            self.tuners, self.site, lambda: self.listening.ports, lambda: self._trust, reactor
+        )
         watchdog = WatchdogService(around.notifier, reactor, lambda: True)
         garbage = GarbageService(reactor, self._idle)
         quiet = QuietService(reactor, self._idle, (self.playing.shrink, give_back_memory))
-        for service in (garbage, quiet, self.lineup, self.telling, self.lag, watchdog):
+        for service in (garbage, quiet, self.lineup, self.telling, self.lag, watchdog, self.discovery, self.webhooks):
             service.setServiceParent(self)
         self._configure(config, self._runners(loaded))
 
@@ -187,6 +207,7 @@ class Daemon(MultiService):
         until = self._around.reactor.seconds() + self._loaded.config.drain_timeout
         await self.listening.stopService()
         await self.hub.drain(self._loaded.config.drain_timeout)
+        self.playing.activity.close()
         await self._sent(until)
         await super().stopService()
         self._sliced.stop()
@@ -250,6 +271,9 @@ class Daemon(MultiService):
         self._runner_specs = {spec.name: _terms(config, spec) for spec in config.providers if spec.name in runners}
         self.lineup.configure(runners, Rules(config.rules), config.merge_by_tvg_id)
         self.telling.configure(config)
+        self.webhooks.configure(config.webhooks)
+        self.tuners.configure(config.hdhomerun, config.hdhomerun_tuners)
+        self.discovery.configure(config)
 
     def _runner(self, loaded: Loaded, spec: ProviderSpec) -> ProviderRunner:
         folder = self._state_dir / "providers" / spec.name
@@ -295,6 +319,8 @@ class Daemon(MultiService):
     def _refreshed(self, provider: str, state: ProviderState) -> None:
         self.hub.forget_forms()
         self.metrics.refreshed(provider, state)
+        runner = self.lineup.runners.get(provider)
+        self.playing.reporter.refreshed(provider, state, runner.status.sentence if runner is not None else "")
 
     def _published(self, lineup: object) -> None:
         self.telling.published()

@@ -17,6 +17,7 @@ from iptvd.discovery import Found
 from iptvd.errors import ConfigError
 from iptvd.protocols.socks5 import Proxy
 from iptvd.rules import Rule
+from iptvd.tuners import TUNERS, Tuner
 from iptvd.values import (
     ADDRESS,
     ENDPOINTS,
@@ -39,6 +40,7 @@ from iptvd.values import (
     seconds,
     whole,
 )
+from iptvd.webhook_settings import Webhook
 
 #: What every environment name of ours begins with.
 PREFIX = "IPTVD_"
@@ -217,7 +219,8 @@ class Config:
         SHARING,
         "auto",
         "Whether viewers of a live channel share one connection to its origin. auto: where the stream can be shared. "
-        "A provider can say otherwise, and over that a channel of your own or a rule for some channels.",
+        "A provider can say otherwise, and over that a channel of your own or a rule for some channels. Viewers of "
+        "HLS that is made here from a stream share one connection in any case, as they share its segments.",
     )
     refusal_clips: bool = _setting(
         YES_NO,
@@ -278,7 +281,25 @@ class Config:
     )
     probe_interval: float = _setting(seconds(600), 21600.0, "The time in which every channel is tried once.")
     logo_cache_mb: int = _setting(whole(0, 65536), 64, "How much disk the logos may take, in MiB.")
+    hdhomerun: bool = _setting(
+        YES_NO,
+        True,
+        "Whether players such as Plex, Jellyfin and Emby can take this daemon for an HDHomeRun, a network tuner.",
+    )
+    hdhomerun_discovery: bool = _setting(
+        YES_NO,
+        False,
+        "Whether players in `trusted_networks` find the tuners by themselves: they ask at UDP port 65001.",
+    )
+    hdhomerun_tuners: tuple[Tuner, ...] = _setting(
+        TUNERS,
+        (),
+        "Tuners besides the one with every live channel, each with the channels of some groups or providers: "
+        "`sports?group=Sports` is at `/hdhr/sports`.",
+        shown="none",
+    )
     rules: tuple[Rule, ...] = field(default=(), metadata={"help": "The rules of the lineup, in their order."})
+    webhooks: tuple[Webhook, ...] = field(default=(), metadata={"help": "Where what happens is posted to."})
     providers: tuple[ProviderSpec, ...] = field(default=(), metadata={"help": "Where channels come from."})
 
     def proxy_of(self, provider: str = "") -> Proxy | None:
@@ -291,7 +312,7 @@ class Config:
 @frozen
 class Setting:
     """
-    One plain setting: a field of `Config` other than rules and providers.
+    One plain setting: a field of `Config` other than rules, webhooks and providers.
 
     :ivar env: its name in the environment.
     :ivar option: its option, or empty.

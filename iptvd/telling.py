@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +18,7 @@ from iptvd.events import EventService
 from iptvd.interfaces import IGuided
 from iptvd.lineup_service import LineupService
 from iptvd.playing import Playing
+from iptvd.reminding import Reminding
 from iptvd.settings import Config
 from iptvd.store import Offload, RowsFile, make_folder
 
@@ -29,6 +30,7 @@ class Telling(MultiService):
     :param rows: gives a file of rows by its path below the state folder, and its kind.
     :param fetcher: gives what fetches a guide.
     :param run: see `iptvd.children.Children.run`.
+    :param sliced: see `iptvd.slices.Slicer`.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Telling(MultiService):
         clock: IReactorTime,
         wall: Callable[[], float],
         random: Random,
+        sliced: Callable[[Iterator[object]], Awaitable[None]],
     ) -> None:
         super().__init__()
         self._lineup = lineup
@@ -51,7 +54,7 @@ class Telling(MultiService):
             lambda name: rows(f"providers/{name}/events.rows", "events 1"),
             clock,
             wall,
-            lambda: self.epg.relink(),
+            self._announced,
             random,
         )
         make_folder(state_dir / "epg")
@@ -79,8 +82,14 @@ class Telling(MultiService):
             random,
         )
         self.short_guides = ShortGuides(self._providers, wall)
-        for service in (self.events, self.epg, self.probing):
+        self.reminding = Reminding(self.events.all, lambda: lineup.lineup, playing.activity, clock, sliced)
+        for service in (self.events, self.epg, self.probing, self.reminding):
             service.setServiceParent(self)
+
+    def _announced(self) -> None:
+        """Other things are announced."""
+        self.epg.relink()
+        self.reminding.look()
 
     def _providers(self) -> Mapping[str, Any]:
         """The providers themselves, by name, in the order of the settings."""

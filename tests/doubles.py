@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from iptvd.activity import Activity
 from iptvd.delivery.reach import Reach
 from iptvd.epg.reading import GuideReader
 from iptvd.errors import ProviderError
@@ -95,5 +97,6 @@ def nothing_on() -> WhatIsOn:
         return succeed((127, b""))
 
     nowhere = Path("/nowhere/guide.db")
+    activity = Activity(Clock(), lambda: 0.0)
     reader = GuideReader(nowhere, offload)
-    return WhatIsOn(nowhere, reader, list, list, pipe, lambda: 14, Reach(lambda: 0.0), nothing)
+    return WhatIsOn(nowhere, reader, list, list, pipe, lambda: 14, Reach(lambda: 0.0), nothing, activity)

@@ -29,6 +29,11 @@ socks5 = "[::1]:1081"
 [[rule]]
 match = "a"
 hide = true
+[[webhook]]
+name = "tv"
+url = "https://bob:canary10@hooks.test/canary11?key=canary12"
+events = ["slots", "channel_status"]
+secret = "canary13"
 """
 
 
@@ -58,6 +63,12 @@ class DescribeTests(SynchronousTestCase):
             "refresh_interval as all have [default]",
             "demo (kind demo, disabled) [file FILE]",
             "user_agent a/1 [file FILE]",
+            "tv [file FILE]",
+            "url https://********@hooks.test/******** [file FILE]",
+            "events channel_status slots [file FILE]",
+            "secret ******** [file FILE]",
+            "timeout 10 [file FILE]",
+            "nearby false [file FILE]",
             "WORKERS has no effect here: one process serves everything.",
         ):
             self.assertIn(line, lines)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from iptvd.errors import ProviderError
-from iptvd.events import FIRST_RETRY, MOST, EventService
+from iptvd.events import FIRST_RETRY, MOST, SLOW_RETRY, EventService
 from iptvd.interfaces import IScheduled
 from iptvd.model import Event, ProviderState, Schedule
 from iptvd.repeating import JITTER
@@ -100,6 +100,16 @@ class EventServiceTests(SynchronousTestCase):
         self.assertEqual((status.state, status.failures), (ProviderState.NOT_UNDERSTOOD, 3))
         self.clock.advance(4 * FIRST_RETRY * (1 + JITTER))
         self.assertEqual((status.state, status.sentence, status.failures), (ProviderState.OK, "", 0))
+
+    def test_a_refusal(self) -> None:
+        """A site that does not want us is not asked again soon."""
+        refusal = ProviderError(ProviderState.BLOCKED, "the site refuses with status 403")
+        provider = Announcing(refusal, Schedule([MATCH]))
+        (status,) = self.service(one=provider).statuses
+        self.clock.advance(SLOW_RETRY * (1 - JITTER) - 1)
+        self.assertEqual((provider.fetches, status.state), (1, ProviderState.BLOCKED))
+        self.clock.advance(2 * SLOW_RETRY * JITTER + 2)
+        self.assertEqual((provider.fetches, status.state), (2, ProviderState.OK))
 
     def test_over_a_restart(self) -> None:
         """They are there again at once after a restart, before the provider was asked."""

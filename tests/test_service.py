@@ -173,7 +173,9 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(state.stat().st_mode), 0o700)
         kept = {path.relative_to(state).as_posix() for path in state.rglob("*") if path.is_file()}
         guide = {"epg/guides.rows", "epg/lineup.rows"}
-        self.assertEqual(kept, {"tokens.key", "identities.rows", "providers/home/lineup.rows"} | guide)
+        self.assertEqual(
+            kept, {"tokens.key", "hdhomerun.key", "identities.rows", "providers/home/lineup.rows"} | guide
+        )
         for path in kept:
             self.assertEqual(stat.S_IMODE((state / path).stat().st_mode), 0o600)
 
@@ -200,6 +202,31 @@ class ServiceTests(SynchronousTestCase):
 
         with self.assertRaisesRegex(ProviderError, "say more"):
             self.daemon(self.loaded("home", maker=Making(made=refuse)))
+
+    def test_what_happens(self) -> None:
+        """What happens is told from the start on: a provider's state, and at the end that it is the end."""
+        daemon = self.daemon()
+        activity = daemon.playing.activity
+        before = activity.newest
+        daemon.privilegedStartService()
+        daemon.startService()
+        self.settle()
+        told = [(each.kind.value, dict(each.facts)) for each in activity.since(before) or ()]
+        self.assertEqual(told, [("provider_state", {"provider": "home", "state": "ok", "reason": ""})])
+        self.stop(daemon)
+        self.assertTrue(activity.closed)
+
+    def test_webhooks(self) -> None:
+        """Webhooks are as the settings have them, also after a reload, and the metrics tell of them."""
+        daemon = self.started()
+        self.assertNotIn("iptvd_webhook", self.get(daemon, "/metrics")[1])
+        file = self.folder / "iptvd.toml"
+        file.write_text(file.read_text() + '[[webhook]]\nname = "tv"\nurl = "http://hooks.test/"\n')
+        given = {"config": str(file), "state_dir": str(self.folder / "state")}
+        daemon.reload(load(given, {}, default_file=file, find=finder(Making(made=self.make))))
+        self.settle()
+        metrics = self.get(daemon, "/metrics")[1]
+        self.assertIn('iptvd_webhook_events_total{result="delivered",webhook="tv"} 0.0', metrics)
 
     def test_reload(self) -> None:
         """Providers come and go; one that stays is the same one, asked anew; and the service manager is told."""

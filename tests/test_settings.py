@@ -75,7 +75,7 @@ class ReferenceTests(SynchronousTestCase):
         """Every setting stands in the reference with its names, its meaning and its default."""
         table = self.page[: self.page.index("## Providers")]
         rows = {row.split("`")[1]: row for row in table.splitlines() if row.startswith("| `")}
-        fields = [each for each in attrs.fields(Config) if each.name not in ("rules", "providers")]
+        fields = [each for each in attrs.fields(Config) if each.name not in ("rules", "webhooks", "providers")]
         self.assertEqual(len(fields), len(SETTINGS))
         for field in fields:
             row = rows[field.name]
@@ -83,7 +83,7 @@ class ReferenceTests(SynchronousTestCase):
             self.assertIn(field.metadata["help"], row)
             self.assertIn(field.metadata["option"], row)
             self.assertGreater(len(row.split("|")[4].strip()), 0, field.name)
-        for section in ("[[provider]]", "[[rule]]", "`DADDYLIVE_URI`"):
+        for section in ("[[provider]]", "[[rule]]", "[[webhook]]", "`DADDYLIVE_URI`"):
             self.assertIn(section, self.page)
 
     def test_every_kind_is_explained(self) -> None:
@@ -116,10 +116,10 @@ class ExampleTests(SynchronousTestCase):
     def test_example_names_every_setting(self) -> None:
         """With its comments taken away the example still loads, and sets everything there is."""
         text = re.sub(r"^#(?! )", "", self.text, flags=re.MULTILINE).replace('username = "bob"\n', "")
-        self.assertEqual(set(tomllib.loads(text)), {each.name for each in SETTINGS} | {"provider", "rule"})
+        self.assertEqual(set(tomllib.loads(text)), {each.name for each in SETTINGS} | {"provider", "rule", "webhook"})
         config = self.load(text).config
         self.assertEqual([spec.name for spec in config.providers], ["test-card", "home"])
-        self.assertEqual(len(config.rules), 3)
+        self.assertEqual((len(config.rules), len(config.webhooks)), (3, 1))
 
     def test_example_shows_the_defaults(self) -> None:
         """What the example has commented out is the default, except where there is none to show."""

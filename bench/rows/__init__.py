@@ -12,4 +12,5 @@ NAMES = (
     "failover",
     "latency",
     "hls",
+    "epg",
 )

@@ -26,7 +26,7 @@ COALESCED = 65536
 #: Bounds of the pause after a round, in seconds, and how many times the cost of the round it is.
 LEAST_WAIT = 0.001
 MOST_WAIT = 0.1
-WAIT_FOR_COST = 4.0
+WAIT_FOR_COST = 2.0
 #: Seconds of sending in one turn of the reactor.
 SLICE = 0.005
 #: Viewers between two looks at the clock.

@@ -6,23 +6,24 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from iptvd.delivery.opening import FoundPlaylist, Opened, SourceGone
 from iptvd.delivery.session import Viewer
 from iptvd.delivery.slots import Slot, Slots
 from iptvd.errors import LimitError, UpstreamError
-from iptvd.model import Channel, Source
+from iptvd.model import Channel, Source, SourceKind
 from iptvd.protocols.sniff import Media
 from iptvd.protocols.upstream import Upstream
 
 #: Seconds until a source that failed is tried again, doubled with each failure in a row.
 FIRST_BACKOFF = 0.25
 MOST_BACKOFF = 15.0
-#: Attempts in a minute after which no more are made.
+#: Attempts in a minute after which no more are made; what has delivered for so many seconds is none of them.
 MOST_ATTEMPTS = 12
 MINUTE = 60.0
+DELIVERED = 3.0
 
 
 class Opens(Protocol):
@@ -30,6 +31,28 @@ class Opens(Protocol):
 
     async def open(self, source: Source, extension: str) -> Opened:
         """See `iptvd.delivery.live_sources.LiveSources.open`."""
+
+
+async def open_followed(
+    opener: Opens, source: Source, extension: str, follows: Callable[[], bool]
+) -> tuple[Source, Opened]:
+    """
+    Open a live source, or, where it is a playlist that its provider lists as a stream, what that playlist leads to.
+
+    :param follows: is asked, when it is a playlist, whether that is wanted.
+    :return: the source as it is, which is not always as it was listed.
+    :raises FoundPlaylist: when it is not.
+    :raises UpstreamError: when nothing can be played.
+    """
+    try:
+        return source, await opener.open(source, extension)
+    except FoundPlaylist:
+        if not follows():
+            raise
+    if not source.url:
+        raise UpstreamError(502, "its command gives a playlist instead of a stream")
+    source = evolve(source, kind=SourceKind.HLS)
+    return source, await opener.open(source, extension)
 
 
 @define(eq=False)
@@ -56,11 +79,13 @@ class Connected:
     A source that is open.
 
     :ivar index: its place among the channel's.
+    :ivar disguised: whether it is a playlist that its provider lists as a stream.
     """
 
     index: int
     opened: Opened
     slot: Slot
+    disguised: bool = False
 
     @property
     def upstream(self) -> Upstream | None:
@@ -76,10 +101,11 @@ class Connected:
 
 class Candidates:
     """
-    One channel's, of which only those count that have the form that the channel is listed with.
+    One channel's, in whatever form they deliver; only films are none of them.
 
     :param resolve: gives the channel's sources, best first, each with its provider's name.
     :param wall: seconds since the epoch, by which a source's address expires.
+    :ivar follows: whether a source that turns out to be a playlist is made a stream of too, instead of being told.
     """
 
     def __init__(
@@ -91,6 +117,7 @@ class Candidates:
         clock: IReactorTime,
         wall: Callable[[], float],
     ) -> None:
+        self.follows = False
         self._channel = channel
         self._resolve = resolve
         self._opener = opener
@@ -99,7 +126,8 @@ class Candidates:
         self._wall = wall
         self._sources: list[tuple[str, Source]] = []
         self._health: dict[int, Health] = {}
-        self._attempts: deque[float] = deque()
+        # When, and of which source.
+        self._attempts: deque[tuple[float, int]] = deque()
         # Whether their addresses may have expired, whatever they say themselves.
         self._stale = False
 
@@ -132,15 +160,21 @@ class Candidates:
 
     @property
     def spent(self) -> bool:
-        """Whether there were as many attempts in the last minute as there may be."""
+        """Whether as many attempts of the last minute came to nothing as may."""
         since = self._clock.seconds() - MINUTE
-        while self._attempts and self._attempts[0] < since:
+        while self._attempts and self._attempts[0][0] < since:
             self._attempts.popleft()
         return len(self._attempts) >= MOST_ATTEMPTS
 
-    def attempted(self) -> None:
+    def attempted(self, index: int) -> None:
         """One is about to be tried."""
-        self._attempts.append(self._clock.seconds())
+        self._attempts.append((self._clock.seconds(), index))
+
+    def delivered(self, index: int) -> None:
+        """One has delivered for `DELIVERED` seconds: its last attempt is none of those that come to nothing."""
+        latest = max((attempt for attempt in self._attempts if attempt[1] == index), default=None)
+        if latest is not None:
+            self._attempts.remove(latest)
 
     def next_after(self, index: int) -> tuple[int, float]:
         """
@@ -148,9 +182,9 @@ class Candidates:
 
         :return: its place, and the seconds for which it has to wait when none may be tried.
         """
-        now, kind, count = self._clock.seconds(), self._channel.source_kind, len(self._sources)
+        now, count = self._clock.seconds(), len(self._sources)
         order = [(index + step) % count for step in range(1, count + 1)]
-        fitting = [each for each in order if self._sources[each][1].kind is kind] or [index]
+        fitting = [each for each in order if self._sources[each][1].kind is not SourceKind.VOD] or [index]
         ready = next((each for each in fitting if self._health_of(each).not_before <= now), None)
         if ready is not None:
             return ready, 0.0
@@ -164,16 +198,17 @@ class Candidates:
         Resolve the channel and open the best source that works.
 
         :param viewer: who wants it; something that the same viewer has turned away from makes way for it.
-        :raises FoundPlaylist: when it is a playlist where a stream was listed.
+        :raises FoundPlaylist: when it is a playlist where a stream was listed, unless those are followed.
         :raises UpstreamError: that of the best, when none works.
         :raises LimitError: when there is no slot for any.
         """
-        self._sources = await self._resolve(self._channel)
+        former = await self._resolve(self._channel)
+        self._sources = list(former)
         try:
             return await self._open_first(viewer)
         except SourceGone:
             # Resolved anew before it counts: what is remembered of where a source is may be old.
-            former, self._sources = self._sources, await self._resolve(self._channel)
+            self._sources = list(await self._resolve(self._channel))
             if former == self._sources:
                 raise
             self._health.clear()
@@ -183,7 +218,7 @@ class Candidates:
         error: UpstreamError | None = None
         full = ""
         for index, (provider, source) in enumerate(self._sources):
-            if source.kind is not self._channel.source_kind:
+            if source.kind is SourceKind.VOD:
                 continue
             slot = self._slots.take(provider, viewer)
             if slot is None:
@@ -224,11 +259,13 @@ class Candidates:
 
     async def _open(self, index: int, slot: Slot) -> Connected:
         try:
-            opened = await self._opener.open(self.source(index), self._channel.extension)
+            listed = self.source(index)
+            source, opened = await open_followed(self._opener, listed, self._channel.extension, lambda: self.follows)
         except BaseException:
             slot.release()
             raise
-        return Connected(index, opened, slot)
+        self._sources[index] = (self.provider(index), source)
+        return Connected(index, opened, slot, disguised=source is not listed)
 
     def _full(self, provider: str) -> str:
         return f"all {self._slots.limit(provider)} connections of {provider} are in use"

@@ -26,7 +26,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.broadcast import Broadcast
-from iptvd.delivery.candidates import MOST_ATTEMPTS, Candidates, Connected, Opens
+from iptvd.delivery.candidates import DELIVERED, MOST_ATTEMPTS, Candidates, Connected, Opens
 from iptvd.delivery.line import Line
 from iptvd.delivery.pulse import Pulse, Rate
 from iptvd.delivery.search import Search
@@ -81,7 +81,9 @@ class Feed:
 
     :param sources: resolves the channel: its sources, best first, each with its provider's name.
     :param given_up: called once, when no source can be had any more, with the reason.
+    :param switched: called when another source has taken over, with what led before, what leads now, and why.
     :ivar switches: how often another source has taken over.
+    :ivar disguised: whether the source it began with is a playlist that its provider lists as a stream.
     """
 
     log = Log()
@@ -97,9 +99,11 @@ class Feed:
         wall: Callable[[], float],
         timing: Timing,
         given_up: Callable[[Outcome, str], None],
+        switched: Callable[[str, str, str], None] = lambda former, source, reason: None,
     ) -> None:
         self.state = FeedState.CONNECTING
         self.switches = 0
+        self.disguised = False
         self._channel = channel
         self._broadcast = broadcast
         self._candidates = Candidates(channel, sources, opener, slots, clock, wall)
@@ -107,6 +111,7 @@ class Feed:
         self._clock = clock
         self._timing = timing
         self._given_up = given_up
+        self._switched = switched
         self._lead: Line | None = None
         self._candidate: Line | None = None
         self._timer: IDelayedCall | None = None
@@ -114,6 +119,7 @@ class Feed:
         self._rate = Rate()
         self._index = 0
         self._reason = ""
+        self._cause = ""
         self._quiet_since = 0.0
         self._may_recover = False
         self._watched = True
@@ -145,6 +151,10 @@ class Feed:
 
     # The beginning
 
+    def follow_playlists(self) -> None:
+        """Begin with a source that turns out to be a playlist, too, instead of raising that."""
+        self._candidates.follows = True
+
     async def start(self, viewer: Viewer | None = None) -> None:
         """
         Open the first source that works.
@@ -152,11 +162,14 @@ class Feed:
         :param viewer: who wants it; something that the same viewer has turned away from makes way for it.
         :raises UpstreamError: that of the best, when none does.
         :raises LimitError: when there is no slot for any.
+        :raises FoundPlaylist: when it is a playlist where a stream was listed, unless those are followed.
         :raises NotShareable: when it is no MPEG-TS.
         """
         try:
             connected = await self._candidates.open_best(viewer)
             upstream = connected.upstream
+            self.disguised = connected.disguised
+            self.follow_playlists()
             if upstream is None or self.state is FeedState.CLOSED:
                 connected.close()
                 if upstream is None:
@@ -237,6 +250,7 @@ class Feed:
     def _begin_switch(self, reason: str, may_recover: bool = False) -> None:
         if self.state is FeedState.STREAMING:
             self._may_recover = may_recover
+            self._cause = reason
             self.state = FeedState.SWITCHING
             self._quiet_since = self._clock.seconds()
             self.log.info(
@@ -259,11 +273,13 @@ class Feed:
         if former is not None:
             former.close()
         self.switches += 1
+        before = self._name(self._index)
         self._set_lead(line)
         self.log.info(
             "channel {channel}: {source} carries on", channel=self._channel.id, source=self._name(line.index)
         )
         self._broadcast.take(packets)
+        self._switched(before, self.source, self._cause)
 
     def _drop_candidate(self) -> None:
         self._search.stop()
@@ -294,7 +310,8 @@ class Feed:
         """Give up where so many attempts have failed, unless something comes still of the source there is."""
         if self._lead is not None:
             return False
-        self._give_up(f"{MOST_ATTEMPTS} attempts in a minute failed, the last because {self._reason}")
+        few = f"{MOST_ATTEMPTS} attempts in a minute failed or brought less than {DELIVERED:g} s"
+        self._give_up(f"{few}, the last because {self._reason}")
         return True
 
     def _make_way(self, provider: str) -> bool:
@@ -313,13 +330,15 @@ class Feed:
         self._rate.see(now)
         lead = self._lead
         if lead is not None:
-            pcr = self._broadcast.follower.last_pcr
-            self._pulse.see(now, pcr)
+            self._pulse.see(now, self._broadcast.follower.last_pcr)
+            if lead.leads and not lead.proven and lead.heard - lead.began >= DELIVERED:
+                lead.proven = True
+                self._candidates.delivered(lead.index)
             silent = self._silence_of(lead, now)
             if silent >= self._timing.stall:
                 lead.close()
                 self.line_ended(lead, f"the origin sent nothing for {self._timing.stall:g} s")
-            elif silent >= SILENCE or self._pulse.trickles(now, pcr):
+            elif silent >= SILENCE or self._pulse.trickles:
                 self._begin_switch("it is silent" if silent >= SILENCE else "it trickles", silent >= SILENCE)
                 self._connect_next()
             elif self.state is FeedState.SWITCHING and self._may_recover and self._has_joined():

@@ -8,25 +8,24 @@ so does a session: it is taken up again by the first request that names it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from urllib.parse import parse_qsl, urlsplit
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from iptvd.delivery.hls_playlists import HlsPlaylists
-from iptvd.delivery.hls_sessions import HlsSession, HlsSessions, name_of_source
+from iptvd.delivery.hls_sessions import HlsSession, HlsSessions, Supply, supplies_of
+from iptvd.delivery.hls_switching import HlsSwitching, playlists_of
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.locator import locate
 from iptvd.delivery.opening import Ask, Opened, SourceGone
+from iptvd.delivery.patience import patiently
 from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.shelf import Entry, Terms
-from iptvd.delivery.template import Template
 from iptvd.errors import LimitError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source
 from iptvd.protocols.m3u8 import Role, single_variant
-from iptvd.recording import connection_of
 from iptvd.tokens import Grant, TokenBox
 
 
@@ -67,8 +66,11 @@ class HlsRelay:
         self._hub = hub
         self._tokens = tokens
         self._find = find
+        self._clock = clock
         self._playlists = HlsPlaylists(hub, tokens, clock, sliced, proxy_content, cache)
         self._sessions = HlsSessions(clock)
+        #: See its ``switched``.
+        self.switching = HlsSwitching(hub, self._playlists, self._sessions, clock)
         hub.slots.on_want(self._sessions.give_up)
         hub.slots.on_want(lambda provider, viewer: cache.let_go(provider))
 
@@ -91,7 +93,7 @@ class HlsRelay:
         self._sessions.end_unfollowed(channel.id, viewer)
         session = self._hub.admit(channel, viewer, Face.HLS)
         try:
-            body = await self._open(channel, session)
+            body = await patiently(self._clock, lambda: self._open(channel, session))
         except UpstreamError as error:
             session.end(Outcome.EXHAUSTED, error.sentence)
             raise
@@ -117,15 +119,15 @@ class HlsRelay:
     async def _open_first(self, channel: Channel, session: Session, sources: Sequence[tuple[str, Source]]) -> bytes:
         first_error: UpstreamError | None = None
         full = ""
-        for index, (provider, source) in enumerate(sources):
-            key = connection_of(channel, index)
-            hls = HlsSession(session, source, name_of_source(index, provider), provider, key)
-            slot = self._hub.slots.share(provider, hls.slot_key, session.viewer)
+        for supply in supplies_of(channel, sources):
+            hls = HlsSession(session, supply, len(sources))
+            slot = self._hub.slots.share(supply.provider, supply.key, session.viewer)
             if slot is None:
-                full = full or self._hub.full(provider)
+                full = full or self._hub.full(supply.provider)
                 continue
+            url = supply.source.url
             try:
-                template = await self._playlists.get(hls, source.url)
+                template = await self._playlists.get(hls, url)
             except UpstreamError as error:
                 slot.release()
                 first_error = first_error or error
@@ -133,16 +135,16 @@ class HlsRelay:
             except BaseException:
                 slot.release()
                 raise
-            self._hub.hold(session, slot)
+            hls.hold(slot)
             if session.outcome is not None:
                 raise UpstreamError(503, session.reason or "iptvd is stopping")
             hls.take_in(template.facts)
-            hls.leads_to(_playlists_of(source, template))
+            hls.leads_to(playlists_of(supply.source, template))
             self._sessions.heard_of(hls)
             if template.facts.multivariant:
-                return self._playlists.filled(hls, source.url, template, b"../content/")
+                return self._playlists.filled(hls, url, template, b"../content/")
             # A media playlist is not handed over at once: what the player reloads has to say whose it is.
-            return single_variant("../content/" + self._playlists.seal(hls, source.url, Role.PLAYLIST) + ".m3u8")
+            return single_variant("../content/" + self._playlists.seal(hls, url, Role.PLAYLIST) + ".m3u8")
         if first_error is not None:
             raise first_error
         raise LimitError(full) if full else UpstreamError(502, "it has no source")
@@ -156,33 +158,14 @@ class HlsRelay:
         """
         grant = self._grant(token, Role.PLAYLIST)
         hls = await self._session_of(grant, viewer)
-        there = hls.route(grant.url)
-        url = _directed(there, query)
+        hls.bodies += 1
         try:
-            template = await self._playlists.get(hls, url)
-        except SourceGone:
-            await self._renew(hls, grant.url)
-            if hls.route(grant.url) == there:
-                raise
-            url = _directed(hls.route(grant.url), query)
-            template = await self._playlists.get(hls, url)
+            url, template = await self.switching.playlist(hls, grant.url, query)
+        finally:
+            hls.bodies -= 1
         hls.take_in(template.facts)
         self._sessions.heard_of(hls)
-        return self._playlists.filled(hls, url, template)
-
-    async def _renew(self, hls: HlsSession, asked: str) -> None:
-        """Find where the source of a session is now; nothing changes when it is where it was."""
-        channel = hls.session.channel
-        sources = await self._hub.sources(channel, channel.source_kind)
-        names = {name_of_source(index, provider): source for index, (provider, source) in enumerate(sources)}
-        fresh = names.get(hls.source_name)
-        if fresh is None or (fresh.url == hls.source.url and asked in hls.routes):
-            return
-        template = await self._playlists.get(hls, fresh.url)
-        hls.source = fresh
-        # After a restart nothing is known of a session but what its player asks for.
-        hls.routes.setdefault(asked, asked)
-        hls.leads_to(_playlists_of(fresh, template))
+        return self._playlists.delivered(hls, grant.url, url, template)
 
     def playlist_at_once(self, token: str) -> bytes | None:
         """As `playlist` without a query, where everything for it is there; else None, and nothing has happened."""
@@ -192,10 +175,10 @@ class HlsRelay:
         grant, hls = found
         url = hls.route(grant.url)
         template = self._playlists.ready(hls, url)
-        if template is None:
+        if template is None or self.switching.wants_another(hls, grant.url):
             return None
         try:
-            body = self._playlists.filled(hls, url, template)
+            body = self._playlists.delivered(hls, grant.url, url, template)
         except UpstreamError:
             return None
         hls.take_in(template.facts)
@@ -208,7 +191,8 @@ class HlsRelay:
         if found is None or found[0].role is Role.KEY:
             return None
         grant, hls = found
-        entry = self._cache.whole(locate(hls.source, grant.url), grant.role)
+        supply = hls.known.get(grant.source)
+        entry = self._cache.whole(locate(supply.source, grant.url), grant.role) if supply is not None else None
         if entry is None:
             return None
         self._sessions.followed(hls)
@@ -245,14 +229,17 @@ class HlsRelay:
         """
         grant = self._grant(token, role)
         hls = await self._session_of(grant, viewer)
-        session, opener, source = hls.session, self._hub.opener, hls.source
-        terms = Terms(hls.life, hls.provider, lambda: self._playlists.slot(hls))
+        supply = await self._supply(hls, grant.source)
+        session, opener, source = hls.session, self._hub.opener, supply.source
+        terms = Terms(hls.life, supply.provider, lambda: self._playlists.slot(hls, supply))
         locator = locate(source, grant.url)
+        hls.bodies += 1
         work = Deferred.fromCoroutine(
             self._cache.open(locator, ask, grant.role, terms, lambda: opener.open_url(source, grant.url, ask))
         )
         # A session that ends waits for nothing more.
         forget = session.at_end(lambda ended: work.cancel())
+        opened: Opened | None = None
         try:
             opened = await work
         except CancelledError:
@@ -261,8 +248,8 @@ class HlsRelay:
             raise LimitError(session.reason or "iptvd is stopping") from None
         finally:
             forget()
-        if opened.upstream is not None:
-            hls.bodies += 1
+            if opened is None or opened.upstream is None:
+                hls.bodies -= 1
         return session, opened, lambda outcome, reason: self._over(hls)
 
     def _over(self, hls: HlsSession) -> None:
@@ -294,31 +281,30 @@ class HlsRelay:
         present = self._sessions.get(grant.session)
         if present is not None:
             return present
-        names = [name_of_source(index, provider) for index, (provider, _) in enumerate(sources)]
-        index = names.index(grant.source) if grant.source in names else 0
-        provider, source = sources[index]
-        key = (channel.id, index)
-        slot = self._hub.slots.share(provider, key, viewer)
+        supplies = supplies_of(channel, sources)
+        former = self._sessions.former(grant.session)
+        name = former.supply.name if former is not None else grant.source
+        supply = next((each for each in supplies if each.name == name), supplies[0])
+        slot = self._hub.slots.share(supply.provider, supply.key, viewer)
         if slot is None:
-            raise LimitError(self._hub.full(provider))
+            raise LimitError(self._hub.full(supply.provider))
         try:
             session = self._hub.admit(channel, viewer, Face.HLS, grant.session)
         except LimitError:
             slot.release()
             raise
-        self._hub.hold(session, slot)
-        return HlsSession(session, source, names[index], provider, key)
+        hls = HlsSession(session, supply, len(sources))
+        if former is not None:
+            hls.resume(former)
+        hls.hold(slot)
+        return hls
 
-
-def _playlists_of(source: Source, template: Template) -> list[str]:
-    """The playlists that a player goes on with: those that the first one leads to, or that itself."""
-    found = [link.url for link in template.links if link.role is Role.PLAYLIST]
-    return found if template.facts.multivariant and found else [source.url]
-
-
-def _directed(url: str, query: str) -> str:
-    """A playlist's address with the delivery directives of a query (RFC 8216bis section 6.2.5)."""
-    directives = [f"{name}={value}" for name, value in parse_qsl(query) if name.startswith("_HLS_")]
-    if not directives or not all(directive.isprintable() for directive in directives):
-        return url
-    return url + ("&" if urlsplit(url).query else "?") + "&".join(directives)
+    async def _supply(self, hls: HlsSession, name: int) -> Supply:
+        """The source that a token names, which its session need not have any more; else the one that it has."""
+        known = hls.known.get(name)
+        if known is None:
+            channel = hls.session.channel
+            supplies = supplies_of(channel, await self._hub.sources(channel, channel.source_kind))
+            known = next((each for each in supplies if each.name == name), hls.supply)
+            hls.known.setdefault(name, known)
+        return known

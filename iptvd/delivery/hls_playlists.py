@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from iptvd.delivery.hls_sessions import RELOAD_TARGETS, HlsSession
+from iptvd.delivery.hls_freshness import Freshness
+from iptvd.delivery.hls_sessions import RELOAD_TARGETS, HlsSession, Supply, Thread
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.locator import Locator, locate
 from iptvd.delivery.opening import refusal
@@ -19,6 +21,7 @@ from iptvd.delivery.template import WORTH_KEEPING, Drafting, Template
 from iptvd.delivery.whole import Whole
 from iptvd.errors import LimitError, ProtocolError, UpstreamError
 from iptvd.model import Source
+from iptvd.protocols.hls_seam import End, end_of, seam_after, sewn
 from iptvd.protocols.m3u8 import MAX_BODY, Rewriting, Role
 from iptvd.protocols.sniff import ENOUGH
 from iptvd.tokens import Grant, TokenBox
@@ -57,9 +60,12 @@ class HlsPlaylists:
         self._sliced = sliced
         self._cache = cache
         self._numbered: dict[Locator, Template] = {}
+        self._ends: WeakKeyDictionary[Template, End] = WeakKeyDictionary()
+        #: Whether they move on as they should.
+        self.freshness = Freshness(clock)
 
     def _is_direct(self, hls: HlsSession) -> bool:
-        return not self.proxy_content and self._hub.opener.needs_no_headers(hls.source)
+        return not self.proxy_content and self._hub.opener.needs_no_headers(hls.supply.source)
 
     def _form(self, hls: HlsSession) -> object:
         """What a playlist's template depends on, besides the playlist."""
@@ -67,17 +73,19 @@ class HlsPlaylists:
 
     def ready(self, hls: HlsSession, url: str) -> Template | None:
         """A playlist that is there and fresh; None when it has to be got."""
-        fresh = self._cache.fresh_playlist(locate(hls.source, url))
+        fresh = self._cache.fresh_playlist(locate(hls.supply.source, url))
         return fresh.forms.get(self._form(hls)) if fresh is not None else None
 
-    async def get(self, hls: HlsSession, url: str) -> Template:
+    async def get(self, hls: HlsSession, url: str, query: str = "") -> Template:
         """
         A playlist of the origin's as it is now.
 
+        :param query: of a player's request; only delivery directives (RFC 8216bis section 6.2.5) are passed on.
         :raises LimitError, UpstreamError:
         """
-        locator = locate(hls.source, url)
-        found = await self._cache.playlist(locator, lambda: self._ask(hls, url))
+        plain = locate(hls.supply.source, url)
+        locator = plain.to(_directed(url, query))
+        found = await self._cache.playlist(locator, lambda: self._ask(hls, plain, locator.url))
         form = self._form(hls)
         template = found.forms.get(form)
         if template is None:
@@ -146,24 +154,70 @@ class HlsPlaylists:
         except ProtocolError as error:
             raise _unusable(error) from None
 
-    def slot(self, hls: HlsSession) -> Slot:
+    def delivered(self, hls: HlsSession, address: str, url: str, template: Template) -> bytes:
+        """
+        A playlist as the player that asks for it under an address is to have it: it carries on what was there before.
+
+        :raises UpstreamError: when it exceeds a bound.
+        """
+        body = self.filled(hls, url, template)
+        if template.facts.multivariant:
+            return body
+        had, own = hls.threads.get(address), self._end(template, body)
+        if had is None or had.supply != hls.supply.name or had.own != own or had.ended != template.facts.ended:
+            had = self._thread(hls, had, own, body, template.facts.ended)
+            hls.remember(address, had)
+        try:
+            return body if had.seam is None else sewn(body, had.seam)
+        except ProtocolError as error:
+            raise _unusable(error) from None
+
+    def _end(self, template: Template, body: bytes) -> End:
+        end = self._ends.get(template)
+        if end is None:
+            facts = template.facts
+            end = self._ends[template] = end_of(body, facts.media_sequence + facts.skipped + facts.segments)
+        return end
+
+    def _thread(self, hls: HlsSession, had: Thread | None, own: End, body: bytes, ended: bool) -> Thread:
+        """What an address has with one more version of its playlist."""
+        if had is None:
+            # Variants are mostly numbered alike.
+            seam = hls.seam if hls.seam is not None and own.number > hls.seam.first else None
+        elif had.supply == hls.supply.name and (had.seam is None or own.number > had.seam.first):
+            seam = had.seam
+        else:
+            # Another source, or one that has begun to count anew.
+            seam = hls.seam = seam_after(had.end, body) or had.seam
+        return Thread(hls.supply.name, own, own if seam is None else seam.end(own), ended, seam)
+
+    def slot(self, hls: HlsSession, supply: Supply | None = None) -> Slot:
         """
         A connection of the provider's for a fetch: the one that the session has, for as long as the fetch lasts.
 
+        :param supply: another source than the one that the session has now.
         :raises LimitError: when the session has given it up, and there is no other.
         """
-        slot = self._hub.slots.share(hls.provider, hls.slot_key, hls.session.viewer)
+        supply = supply or hls.supply
+        slot = self._hub.slots.share(supply.provider, supply.key, hls.session.viewer)
         if slot is None:
-            raise LimitError(self._hub.full(hls.provider))
+            raise LimitError(self._hub.full(supply.provider))
         return slot
 
-    async def _ask(self, hls: HlsSession, url: str) -> PlaylistBody:
-        """A playlist from its origin."""
+    async def _ask(self, hls: HlsSession, plain: Locator, url: str) -> PlaylistBody:
+        """
+        A playlist from its origin.
+
+        :param plain: how it is asked for without directives.
+        """
+        asked = self._clock.seconds()
         slot = self.slot(hls)
         try:
-            return await self._asked(hls.source, url)
+            playlist = await self._asked(hls.supply.source, url)
         finally:
             slot.release()
+        self.freshness.see(plain, playlist.body, asked)
+        return playlist
 
     async def _asked(self, source: Source, url: str) -> PlaylistBody:
         upstream = await self._hub.opener.http(source, url)
@@ -189,8 +243,16 @@ class HlsPlaylists:
         :raises ProtocolError: when the URL is longer than a token can hold.
         """
         session = hls.session
-        return self._tokens.seal(Grant(url, role, session.channel.id, session.id, hls.source_name))
+        return self._tokens.seal(Grant(url, role, session.channel.id, session.id, hls.supply.name))
 
 
 def _unusable(error: ProtocolError) -> UpstreamError:
     return UpstreamError(502, f"the origin's playlist cannot be used: {error.sentence}")
+
+
+def _directed(url: str, query: str) -> str:
+    """A playlist's address with the delivery directives of a query (RFC 8216bis section 6.2.5)."""
+    directives = [f"{name}={value}" for name, value in parse_qsl(query) if name.startswith("_HLS_")]
+    if not directives or not all(directive.isprintable() for directive in directives):
+        return url
+    return url + ("&" if urlsplit(url).query else "?") + "&".join(directives)

@@ -5,6 +5,9 @@ Three things go on at once. The playlist is followed, as RFC 8216 section 6.3.4 
 time and one ahead of the one being delivered. And what is due of them is delivered, a little every `STEP`. Everything
 that has to do with delivery happens in `_turn`, which only the clock calls: nothing that arrives or fails is acted on
 while it does.
+
+A playlist that is overdue, or that fails twice in a row, ends the source while there are still segments of it to play.
+What is here of them is delivered at once then: whoever reads goes on playing that while another source is connected.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from iptvd.delivery.hls_freshness import LEAST_TARGET, OVERDUE
 from iptvd.delivery.hlsfetch import Asks, HlsFetcher
-from iptvd.delivery.hlspiece import PACKET, NeedsRemux, Piece
+from iptvd.delivery.hlspiece import PACKET, NeedsRemux, Piece, Unplayable
 from iptvd.delivery.opening import Opened, Opener, SourceGone
 from iptvd.delivery.pacing import Pace
 from iptvd.errors import UpstreamError
@@ -32,14 +36,14 @@ from iptvd.protocols.upstream import Upstream
 
 #: Seconds between two deliveries.
 STEP = 0.1
-#: Target durations after which a playlist that should have changed is given up.
-OVERDUE = 3
+#: Times in a row that a playlist cannot be had until it is given up.
+MOST_FAILURES = 2
+#: Seconds that a playlist which is read again may take, however late it is already.
+LEAST_PATIENCE = 1.0
 #: Segments in a row that may be missing.
 MOST_MISSING = 3
 #: Segments in memory: the one being delivered and the next.
 PIECES = 2
-#: Seconds that a target duration is taken for at least.
-LEAST_TARGET = 1.0
 #: Target durations ahead beyond which it does not matter how many there are.
 FAR_AHEAD = 10
 
@@ -94,6 +98,8 @@ class HlsUpstream(Upstream):
         self._paused = False
         self._broken = False
         self._missing = 0
+        # What it will end with when all that is here is delivered.
+        self._last_word: UpstreamError | None = None
         # Bytes a second of media, as it last was: for segments whose size is not told.
         self._rate = 0.0
 
@@ -108,6 +114,7 @@ class HlsUpstream(Upstream):
     async def _follow(self) -> None:
         began = changed_at = self._clock.seconds()
         self._media, playlist = await self._find_media()
+        failures = 0
         while True:
             self._target = max(playlist.target_duration, LEAST_TARGET)
             changed = self._position.see(playlist)
@@ -116,13 +123,25 @@ class HlsUpstream(Upstream):
                 self._soon()
             if playlist.ended:
                 return
-            overdue = began - changed_at - self._target
-            if overdue >= OVERDUE * self._target:
-                raise UpstreamError(504, f"the origin's playlist is overdue by {overdue:.0f} s")
+            end = changed_at + (1 + OVERDUE) * self._target
+            now = self._clock.seconds()
+            # What could not be had tells nothing but that it is late.
+            if (now if failures else began) >= end:
+                late = now - changed_at - self._target
+                raise UpstreamError(504, f"the origin's playlist is overdue by {late:.0f} s")
             wait = self._target if changed else self._target / 2
-            await deferLater(self._clock, max(0.0, began + wait - self._clock.seconds()))
+            await deferLater(self._clock, max(0.0, began + wait - now))
             began = self._clock.seconds()
-            playlist = await self._again(self._media, playlist)
+            try:
+                playlist = await self._again(self._media, max(end - began, LEAST_PATIENCE))
+                failures = 0
+            except SourceGone:
+                raise
+            except UpstreamError as error:
+                failures += 1
+                if failures >= MOST_FAILURES:
+                    raise
+                self.log.info("a playlist could not be read again: {reason}", reason=error.sentence)
 
     async def _find_media(self) -> tuple[_Media, MediaPlaylist]:
         url = self._source.url
@@ -137,15 +156,13 @@ class HlsUpstream(Upstream):
         media = await self._fetcher.playlist(url, playlist.variables)
         return _Media(url, playlist.variables, (url,)), _only_media(media)
 
-    async def _again(self, media: _Media, former: MediaPlaylist) -> MediaPlaylist:
-        """The playlist as it is now, or as it was when it cannot be had this once."""
+    async def _again(self, media: _Media, patience: float) -> MediaPlaylist:
+        """The playlist as it is now."""
+        work = Deferred.fromCoroutine(self._fetcher.playlist(media.url, media.variables))
         try:
-            return _only_media(await self._fetcher.playlist(media.url, media.variables))
-        except SourceGone:
-            raise
-        except UpstreamError as error:
-            self.log.info("a playlist could not be read again: {reason}", reason=error.sentence)
-            return former
+            return _only_media(await work.addTimeout(patience, self._clock))
+        except TimeoutError:
+            raise UpstreamError(504, "the origin's playlist does not come in time") from None
 
     # Segments
 
@@ -190,6 +207,9 @@ class HlsUpstream(Upstream):
 
     def _turn(self) -> None:
         self._timer = None
+        if self._last_word is not None:
+            self._wind_up(self._last_word)
+            return
         delivered = False
         while not self._paused and not self.ended:
             piece = self._current or self._begin()
@@ -230,6 +250,10 @@ class HlsUpstream(Upstream):
         due = piece.received if share >= 1.0 else int(size * share) // PACKET * PACKET
         if not piece.whole:
             due = min(due, piece.received // PACKET * PACKET)
+        return self._deliver_up_to(piece, due)
+
+    def _deliver_up_to(self, piece: Piece, due: int) -> bool:
+        """Deliver a piece up to so many bytes of it."""
         delivered = False
         while piece.available and piece.taken < due and not self._paused and not self.ended:
             if self._broken:
@@ -264,24 +288,50 @@ class HlsUpstream(Upstream):
         error = failure.value
         if isinstance(error, CancelledError):
             return
-        self._close()
         if isinstance(error, NeedsRemux) and not error.inputs and self._media is not None:
             error = NeedsRemux(error.sentence, self._media.inputs)
         elif not isinstance(error, UpstreamError):
             self.log.failure("reading an HLS source failed", failure=failure)
             error = UpstreamError(502, "the source cannot be read because of an error in iptvd: see its log")
-        self._end(error)
+        here = any(piece.available for piece in self._pieces)
+        if here and not isinstance(error, NeedsRemux | Unplayable):
+            self._stop_fetching()
+            self._last_word = error
+            self._soon()
+        else:
+            self._close()
+            self._end(error)
+
+    def _wind_up(self, error: UpstreamError) -> None:
+        """Deliver what is here as fast as it is taken, and end."""
+        while self._pieces and not self._paused and not self.ended:
+            piece = self._pieces[0]
+            if not piece.whole:
+                piece.give_up()
+            if piece is not self._current:
+                self._current = piece
+                self._broken = self._broken or piece.broken
+            self._deliver_up_to(piece, piece.received)
+            if piece.taken >= piece.received:
+                self._leave(piece)
+        if not self._pieces and not self.ended:
+            self._close()
+            self._end(error)
 
     def _close(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+        self._stop_fetching()
+        self._current = None
+        self._pieces.clear()
+
+    def _stop_fetching(self) -> None:
         for work in (self._following, self._fetching):
             if work is not None:
                 work.cancel()
-        self._following = self._fetching = self._current = None
+        self._following = self._fetching = None
         self._fetcher.close()
-        self._pieces.clear()
 
     # IPushProducer
 

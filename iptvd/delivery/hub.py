@@ -11,7 +11,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from iptvd.delivery.candidates import Opens
+from iptvd.delivery.candidates import Opens, open_followed
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, SourceGone, playable
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.slots import Slot, Slots
@@ -134,41 +134,46 @@ class Hub:
         """
         return list(dict.fromkeys(source.kind for _, source in await self._sources(channel)))
 
-    async def open(self, session: Session, ask: Ask, live: Opens | None = None) -> tuple[Source, Opened]:
+    async def open(
+        self, session: Session, ask: Ask, live: Opens | None = None, steady: bool = False
+    ) -> tuple[Source, Opened]:
         """
         Open the first of a channel's sources that works, for this session alone: a stream or a file.
 
         Until the session ends it holds one of the provider's connections.
 
         :param live: opens it as a live stream, whatever its source is made of.
+        :param steady: whether that is wanted even where a source turns out to be a playlist.
+        :raises FoundPlaylist: when it does, and that is not wanted.
         :raises UpstreamError: that of the best source, when none does.
         :raises LimitError: when there is no connection left for any.
         """
         channel = session.channel
         sources = await self.sources(channel, channel.source_kind)
         try:
-            return await self._open_first(session, ask, live, sources)
+            return await self._open_first(session, ask, live, steady, sources)
         except SourceGone:
             # Resolved anew before it counts: what is remembered of where a source is may be old.
             fresh = await self.sources(channel, channel.source_kind)
             if fresh == sources:
                 raise
-            return await self._open_first(session, ask, live, fresh)
+            return await self._open_first(session, ask, live, steady, fresh)
 
     async def _open_first(
-        self, session: Session, ask: Ask, live: Opens | None, sources: Sequence[tuple[str, Source]]
+        self, session: Session, ask: Ask, live: Opens | None, steady: bool, sources: Sequence[tuple[str, Source]]
     ) -> tuple[Source, Opened]:
         channel = session.channel
         first_error: UpstreamError | None = None
         full = ""
-        for provider, source in sources:
+        for provider, listed in sources:
+            source = listed
             slot = self.slots.take(provider, session.viewer)
             if slot is None:
                 full = full or self.full(provider)
                 continue
             try:
                 if live is not None:
-                    opened = await live.open(source, channel.extension)
+                    source, opened = await open_followed(live, listed, channel.extension, lambda: steady)
                 else:
                     opened = await self.opener.open(source, ask, channel.extension)
             except UpstreamError as error:
@@ -181,6 +186,8 @@ class Hub:
                 slot.release()
                 raise
             else:
+                if source is not listed:
+                    self.found_playlist(channel)
                 self.hold(session, slot)
                 return source, opened
         if first_error is not None:

@@ -35,6 +35,7 @@ class Line:
     :ivar index: its source's place among the channel's.
     :ivar heard: when it last brought something; ``began`` when it began to, or to again after a break.
     :ivar leads: whether its packets go to the viewers.
+    :ivar proven: whether it has led for long enough to be no failed attempt.
     :ivar follower: looks for a join point while it does not.
     :ivar translator: of its packets into the viewers' programme, where they need it.
     """
@@ -45,7 +46,7 @@ class Line:
         self.heard = self.began = now
         self.follower = Follower()
         self.translator: Translator | None = None
-        self.leads = False
+        self.leads = self.proven = False
         self._listener = listener
         self._slot = slot
         self._packets = Packets()

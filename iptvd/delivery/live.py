@@ -73,6 +73,7 @@ class Live:
 
     :param sources: resolves a channel.
     :ivar opener: opens live sources as MPEG-TS, whatever they are.
+    :ivar switched: called when another source supplies a channel, with what did before, what does now, and why.
     """
 
     log = Log()
@@ -90,6 +91,7 @@ class Live:
         self.settings = settings
         self._sources = sources
         self.opener = opener
+        self.switched: Callable[[Channel, str, str, str], None] = lambda channel, former, source, reason: None
         self._slots = slots
         self._clock = clock
         self._wall = wall
@@ -102,10 +104,12 @@ class Live:
         """What is on, by channel id."""
         return self._on_air
 
-    async def tune(self, channel: Channel, who: Who | None = None) -> OnAir:
+    async def tune(self, channel: Channel, who: Who | None = None, steady: bool = False) -> OnAir:
         """
         The channel, turned on if it is not; whoever gets it has to `leave` it once.
 
+        :param steady: whether it is wanted as a stream even where a source turns out to be a playlist.
+        :raises FoundPlaylist: when it does, and nobody who waits for the channel wants that.
         :raises UpstreamError: when no source works.
         :raises LimitError: when there is no slot.
         :raises NotShareable: when it is no MPEG-TS.
@@ -113,6 +117,8 @@ class Live:
         on_air = self._on_air.get(channel.id)
         if on_air is not None:
             on_air.users += 1
+            if steady:
+                on_air.feed.follow_playlists()
             if on_air.linger is not None and on_air.linger.active():
                 on_air.linger.cancel()
                 on_air.feed.watch(True)
@@ -120,6 +126,8 @@ class Live:
             # A feed that is watched again may find that there is no hope for it.
             on_air = self._make(channel)
             on_air.users += 1
+            if steady:
+                on_air.feed.follow_playlists()
             on_air.work = Deferred.fromCoroutine(on_air.feed.start(who))
             on_air.work.addBoth(self._started, on_air)
         if on_air.starting:
@@ -186,6 +194,7 @@ class Live:
             self._wall,
             settings.timing,
             given_up,
+            lambda former, source, reason: self.switched(channel, former, source, reason),
         )
         on_air = OnAir(channel, broadcast, feed)
         self._on_air[channel.id] = on_air

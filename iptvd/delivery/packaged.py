@@ -8,11 +8,12 @@ from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.feed import NotShareable
-from iptvd.delivery.hls_sessions import IDLE_TARGETS, LEAST_IDLE
+from iptvd.delivery.hls_sessions import IDLE_TARGETS, LEAST_IDLE, SLACK
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.live import Live
 from iptvd.delivery.opening import FoundPlaylist
 from iptvd.delivery.packager import Packager
+from iptvd.delivery.patience import patiently
 from iptvd.delivery.pieces import Segment
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.errors import LimitError, UpstreamError
@@ -22,10 +23,18 @@ from iptvd.protocols.m3u8 import single_variant
 
 @define(eq=False)
 class _Watching:
-    """A viewer's session, and when it is over without a request; that does not count while the first is answered."""
+    """
+    A viewer's session.
+
+    :ivar timer: when it is over without a request; that does not count while the first is answered.
+    :ivar heard: when it asked for something last.
+    :ivar due: bytes that it has been sent when what it asked for last is with it.
+    """
 
     session: Session
     timer: IDelayedCall | None = None
+    heard: float = 0.0
+    due: int = 0
 
 
 class PackagedHls:
@@ -70,7 +79,7 @@ class PackagedHls:
         self._watching[session.id] = _Watching(session)
         session.at_end(self._forget)
         try:
-            packager = await self._packager(session.channel, session.viewer)
+            packager = await patiently(self._clock, lambda: self._packager(session.channel, session.viewer))
             await packager.playlist()
         except FoundPlaylist:
             session.end(Outcome.COMPLETED, "followed as HLS")
@@ -107,6 +116,7 @@ class PackagedHls:
             return await packager.playlist()
         if present is None or present.session.channel.id != channel_id:
             raise UpstreamError(404, "this address is of another channel: open the channel again")
+        present.heard = self._clock.seconds()
         packager = await self._packager(channel, viewer)
         body = await packager.playlist()
         self._heard_of(present.session, packager)
@@ -125,6 +135,7 @@ class PackagedHls:
             raise UpstreamError(404, "this segment is no longer to be had: load the playlist again")
         packager.touched()
         self._heard_of(present.session, packager)
+        present.due = present.session.bytes_sent + segment.size
         return present.session, segment
 
     def _heard_of(self, session: Session, packager: Packager) -> None:
@@ -133,6 +144,7 @@ class PackagedHls:
         if present is None:
             # It has ended.
             return
+        present.heard = self._clock.seconds()
         if present.timer is not None:
             present.timer.reset(idle)
         else:
@@ -156,11 +168,25 @@ class PackagedHls:
                 packager.close()
                 return True
         for watching in self._watching.values():
-            on_air = self._live.on_air.get(watching.session.channel.id)
-            if watching.session.viewer == viewer and on_air is not None and provider in on_air.feed.providers:
-                watching.session.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
+            session = watching.session
+            on_air = self._live.on_air.get(session.channel.id)
+            if on_air is None or provider not in on_air.feed.providers or session.viewer != viewer:
+                continue
+            if self._has_turned_away(watching):
+                session.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
                 return True
         return False
+
+    def _has_turned_away(self, watching: _Watching) -> bool:
+        """
+        Whether a player has been silent for longer than one that goes on is, and has all that it asked for.
+
+        One address and agent may be many people (behind a server).
+        """
+        packager = self._packagers.get(watching.session.channel.id)
+        if packager is None or watching.timer is None or watching.session.bytes_sent < watching.due:
+            return False
+        return self._clock.seconds() - watching.heard >= packager.target_duration + SLACK
 
     async def _packager(self, channel: Channel, viewer: Viewer) -> Packager:
         present = self._packagers.get(channel.id)

@@ -45,8 +45,8 @@ class Probing(Service):
     """
     Tries channels one by one, and looks who is watching.
 
-    At most one connection is open, and none with a provider that allows a single one: it may still count it when a
-    viewer comes. A viewer who wants its slot gets it at once.
+    At most one connection is open, and never a provider's last free one: it may still count it when a viewer comes. A
+    viewer who wants its slot gets it at once.
 
     :param channels: gives the channels as they are now.
     :param sources: resolves a channel, best first, each source with its provider's name.
@@ -165,15 +165,24 @@ class Probing(Service):
         work.addBoth(over)
 
     async def _try(self, channel: Channel) -> None:
+        failed, left_out = "", False
         try:
             for provider, source in await self._sources(channel):
-                if not source.url or self._slots.limit(provider) == 1 or not self._slots.free(provider):
+                if not source.url or 0 < self._slots.limit(provider) < self._slots.used(provider) + 2:
+                    left_out = True
                     continue
-                await self._look_at(channel, provider, source)
+                try:
+                    await self._look_at(channel, provider, source)
+                except UpstreamError as error:
+                    failed = failed or error.sentence
+                    continue
                 self._reach.good(channel.id)
                 return
         except UpstreamError as error:
-            self._reach.bad(channel.id, error.sentence)
+            failed = error.sentence
+        # A source that was not looked at may be one that works.
+        if failed and not left_out:
+            self._reach.bad(channel.id, failed)
 
     async def _look_at(self, channel: Channel, provider: str, source: Source) -> None:
         """Have the first bytes of a source; raises `UpstreamError` when there are none of the right kind."""

@@ -6,9 +6,11 @@ from collections import deque
 
 #: Seconds of media at most that a source which delivers in bursts is taken to have delivered in advance.
 MOST_AHEAD = 15.0
-#: A source whose clock runs slower than this share of real time, over so many seconds, has stalled.
+#: A source whose clock ran slower than this share of real time, over the last so many seconds, has stalled.
 TRICKLE = 0.7
 TRICKLE_SECONDS = 10.0
+#: Seconds among them for which there has to have been nothing to play: a burst may be as late as a silence may last.
+LATE = 1.0
 
 #: Seconds over which bits are counted.
 RATE_SECONDS = 5.0
@@ -28,8 +30,9 @@ class Pulse:
         self._ahead = 0.0
         self._counted: tuple[float, int] | None = None
         self._dry_since = 0.0
-        self._measured: tuple[float, float] | None = None
-        self._played = 0.0
+        # Seconds of media that came, and seconds for which there was none to play.
+        self._came = self._lacked = 0.0
+        self._looks: deque[tuple[float, float, float]] = deque()
 
     @property
     def begun(self) -> bool:
@@ -42,15 +45,20 @@ class Pulse:
             return
         if self._counted is not None:
             then, before = self._counted
-            went = _seconds(before, pcr)
-            # What is more is a jump, which says nothing of how fast it is.
-            jumped = went >= MOST_AHEAD
-            went = 0.0 if jumped else went
-            self._played += now - then if jumped else went
-            self._ahead = min(max(self._ahead + went - (now - then), 0.0), MOST_AHEAD)
+            passed, went = now - then, _seconds(before, pcr)
+            if went >= MOST_AHEAD:
+                # That is a jump, which says nothing of how fast it is.
+                went = passed
+            ahead = self._ahead + went - passed
+            self._came += went
+            self._lacked += max(-ahead, 0.0)
+            self._ahead = min(max(ahead, 0.0), MOST_AHEAD)
         self._counted = (now, pcr)
         if self._ahead:
             self._dry_since = now
+        self._looks.append((now, self._came, self._lacked))
+        while len(self._looks) > 1 and self._looks[1][0] <= now - TRICKLE_SECONDS:
+            self._looks.popleft()
 
     def silence(self, now: float, heard: float) -> float:
         """
@@ -60,19 +68,19 @@ class Pulse:
         """
         return now - max(heard, self._dry_since)
 
-    def trickles(self, now: float, pcr: int | None) -> bool:
-        """Whether its clock falls behind real time, and what came in advance does not make up for that."""
-        if pcr is None:
+    @property
+    def trickles(self) -> bool:
+        """
+        Whether by the last look its clock falls behind real time, and what came in advance does not make up for that.
+
+        What comes in bursts may bring little for a while: as long as there is nothing missed that is no trickle.
+        """
+        if not self._looks or self._ahead:
             return False
-        self.see(now, pcr)
-        if self._measured is None:
-            self._measured = (now, self._played)
-            return False
-        then, before = self._measured
-        if now - then < TRICKLE_SECONDS:
-            return False
-        self._measured = (now, self._played)
-        return not self._ahead and self._played - before < TRICKLE * (now - then)
+        then, came, lacked = self._looks[0]
+        passed = self._looks[-1][0] - then
+        slow = self._came - came < TRICKLE * passed
+        return passed >= TRICKLE_SECONDS and slow and self._lacked - lacked >= LATE
 
 
 class Rate:

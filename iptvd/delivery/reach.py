@@ -11,7 +11,7 @@ from iptvd.model import ChannelStatus, Outcome, Reachability
 from iptvd.recording import Recording
 
 #: How a session ends whose channel could not be had.
-_FAILED = (Outcome.EXHAUSTED, Outcome.UPSTREAM_LOST, Outcome.UPSTREAM_STALLED)
+FAILED = (Outcome.EXHAUSTED, Outcome.UPSTREAM_LOST, Outcome.UPSTREAM_STALLED)
 
 
 class Reach:
@@ -69,7 +69,7 @@ class Reach:
         """Somebody has watched, or tried to; what a channel has shown before says nothing of what it shows now."""
         if isinstance(session.channel, Recording):
             return
-        if session.outcome in _FAILED:
+        if session.outcome in FAILED:
             self.bad(session.channel.id, session.reason or "it stopped")
         elif session.bytes_sent:
             self.good(session.channel.id)

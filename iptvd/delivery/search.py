@@ -58,7 +58,7 @@ class Search:
         if wait > 0 or spent:
             self._retry = self._clock.callLater(max(wait, LEAST_WAIT), self.go_on, index)
             return
-        self._candidates.attempted()
+        self._candidates.attempted(following)
         work: Deferred[None] = Deferred.fromCoroutine(self._try(following))
         if not work.called:
             self._work = work

@@ -49,7 +49,7 @@ class Session:
     bytes_sent: int = 0
     outcome: Outcome | None = None
     reason: str = ""
-    _at_first: Callable[[Session], None] | None = field(default=None, repr=False)
+    _at_first: tuple[Callable[[Session], None], ...] = field(default=(), repr=False)
     _at_end: dict[object, Callable[[Session], None]] = field(factory=dict, repr=False)
 
     def at_end(self, call: Callable[[Session], None]) -> Callable[[], None]:
@@ -68,13 +68,13 @@ class Session:
         return forget
 
     def at_first_byte(self, call: Callable[[Session], None]) -> None:
-        """Have this called once, when the first of its media has been handed over."""
-        self._at_first = call
+        """Have this called once, when the first of its media has been handed over: first added, first called."""
+        self._at_first = (*self._at_first, call)
 
     def first_byte(self) -> None:
         """The first of its media has been handed over; saying so again does nothing."""
-        call, self._at_first = self._at_first, None
-        if call is not None:
+        calls, self._at_first = self._at_first, ()
+        for call in calls:
             call(self)
 
     def end(self, outcome: Outcome, reason: str = "") -> None:

@@ -29,9 +29,11 @@ class Slots:
     The counters.
 
     :param limit_of: gives a provider's limit as it is now, 0 for none.
+    :ivar changed: called with a provider of which another number is taken now.
     """
 
     def __init__(self, limit_of: Callable[[str], int]) -> None:
+        self.changed: Callable[[str], None] = lambda provider: None
         self._limit_of = limit_of
         self._used: Counter[str] = Counter()
         self._shared: dict[tuple[str, object], tuple[Slot, list[Slot]]] = {}
@@ -94,8 +96,10 @@ class Slots:
             if not any(give_up(provider, viewer) for give_up in self._spare):
                 return None
         self._used[provider] += 1
+        self.changed(provider)
 
         def release() -> None:
             self._used[provider] -= 1
+            self.changed(provider)
 
         return Slot(release)

@@ -21,6 +21,8 @@ from iptvd.store import Offload
 TIMEOUT = 1800.0
 #: Seconds until a failed round is tried again, doubled with each failure in a row, up to the interval.
 FIRST_RETRY = 60.0
+#: Seconds between tries of what refuses.
+SLOW_RETRY = 3600.0
 
 
 class Saves(Protocol):
@@ -181,6 +183,9 @@ class Guide:
         if (state, sentence) != (status.state, status.sentence):
             self.log.warn("{guide}: {state}: {reason}", guide=status.name, state=state.value, reason=sentence)
         status.state, status.sentence = state, sentence
+        if state is ProviderState.BLOCKED:
+            # Left alone: nothing but a person can mend it.
+            return max(SLOW_RETRY, self.terms.interval)
         return min(FIRST_RETRY * 2.0 ** min(status.failures - 1, 16), self.terms.interval)
 
     async def _take_in(self) -> None:

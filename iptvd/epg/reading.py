@@ -120,16 +120,26 @@ class GuideReader:
         return await self._ask([], _search, query, long_enough, now, limit)
 
     async def events(
-        self, category: str, words: str, start: float | None, stop: float | None, now: float | None, limit: int
+        self,
+        category: str,
+        words: str,
+        start: float | None,
+        stop: float | None,
+        now: float | None,
+        limit: int,
+        offset: int = 0,
     ) -> list[Hit]:
         """
-        Events in the order in which they begin.
+        Events in the order in which they begin; none for words that are none.
 
         :param start: those that end after it; None for all.
         :param stop: those that begin before it; None for all.
         :param now: only what is on at this moment, unless it is None.
         """
-        return await self._ask([], _events, category, query_of(words), start, stop, now, limit)
+        query = query_of(words)
+        if words.strip() and not query:
+            return []
+        return await self._ask([], _events, category, query, start, stop, now, limit, offset)
 
     async def matches(self, how: str, offset: int, limit: int) -> list[Match]:
         """How channels were found in guides, the least certain first; of one kind, unless ``how`` is empty."""
@@ -236,6 +246,8 @@ def _programmes_with(database: sqlite3.Connection, query: str, now: float, limit
             " lineup.id, lineup.name"
             " FROM programme_words JOIN programme ON programme.id = programme_words.rowid"
             " JOIN listing ON listing.guide = programme.channel JOIN lineup ON lineup.id = listing.channel"
+            # What was made of an event is found as that.
+            " JOIN guide_channel ON guide_channel.id = programme.channel AND guide_channel.guide_id NOT LIKE 'event:%'"
             " WHERE programme_words MATCH ?1 AND programme_words.rowid >= ?2 AND programme_words.rowid < ?3"
             f" AND programme.start + listing.shift {begins} ?4 AND programme.stop + listing.shift > ?4"
             f" ORDER BY programme_words.rowid {order} LIMIT ?5",
@@ -256,6 +268,7 @@ def _events(
     stop: float | None,
     now: float | None,
     limit: int,
+    offset: int = 0,
 ) -> list[Hit]:
     words = "event_words JOIN event ON event.id = event_words.rowid" if query else "event"
     where = "event_words MATCH ?1" if query else "?1 = ''"
@@ -263,8 +276,8 @@ def _events(
         "SELECT event.id, event.stable, event.provider, event.title, event.category, event.start, event.stop"  # noqa: S608 - our own words
         f" FROM {words} WHERE {where} AND (?2 = '' OR event.category = ?2 COLLATE NOCASE)"
         " AND (?3 IS NULL OR event.stop > ?3) AND (?4 IS NULL OR event.start < ?4)"
-        " AND (?5 IS NULL OR (event.start <= ?5 AND event.stop > ?5)) ORDER BY event.id LIMIT ?6",
-        (query, category, start, stop, now, limit),
+        " AND (?5 IS NULL OR (event.start <= ?5 AND event.stop > ?5)) ORDER BY event.id LIMIT ?6 OFFSET ?7",
+        (query, category, start, stop, now, limit, offset),
     ).fetchall()
     at = now if now is not None else start
     hits = []

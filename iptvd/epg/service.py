@@ -206,7 +206,7 @@ class EpgService(MultiService):
         yield {"guides": {source.name: list(source.providers) for source in self._sources}}
         for channel in self._lineup().channels:
             yield _row_of(channel)
-        for provider, event in self._events():
+        for provider, event in list(self._events()):
             yield {"event": {"provider": provider, **asdict(event)}}
 
     async def _set_aside(self) -> None:

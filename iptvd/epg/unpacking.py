@@ -23,6 +23,8 @@ def plain(path: Path, limit: int) -> Iterator[bytes]:
     :raises ProtocolError: when it is damaged or too long.
     :raises OSError: when it cannot be read.
     """
+    # What does not get smaller by being unpacked need not be begun with.
+    _check(path.stat().st_size, limit)
     size = 0
     with path.open("rb") as file:
         first = file.read(BLOCK)
@@ -33,9 +35,13 @@ def plain(path: Path, limit: int) -> Iterator[bytes]:
             blocks = _unxzed(blocks)
         for block in blocks:
             size += len(block)
-            if size > limit:
-                raise ProtocolError(f"the guide is longer than {limit >> 20} MiB: raise epg_max_mb, or take another")
+            _check(size, limit)
             yield block
+
+
+def _check(size: int, limit: int) -> None:
+    if size > limit:
+        raise ProtocolError(f"the guide is longer than {limit >> 20} MiB: raise epg_max_mb, or take another")
 
 
 def _reads(file: object, first: bytes) -> Iterator[bytes]:

@@ -30,6 +30,8 @@ MAX_PARTS = 64
 MAX_NAMES = 16
 #: How deep elements may be within each other: the DTD needs five.
 MAX_DEPTH = 16
+#: Bytes of a single tag, comment or the like, which expat holds until they are complete.
+MAX_TOKEN = 1024 * 1024
 #: Seconds that a programme takes at most, and that one takes whose end is not told.
 LONGEST, UNTOLD = 7 * 86400, 3600
 
@@ -111,6 +113,7 @@ class XmltvParser:
     def __init__(self, zone: tzinfo = UTC) -> None:
         self.skipped: Counter[str] = Counter()
         self._time = TimeReader(zone)
+        self._fed = 0
         self._found: list[GuideChannel | GuideProgramme] = []
         #: By channel, the programme whose end is not told: its next one's beginning tells it.
         self._open: dict[str, tuple[int, str, str]] = {}
@@ -158,6 +161,10 @@ class XmltvParser:
         return found
 
     def _parse(self, data: bytes, final: bool) -> list[GuideChannel | GuideProgramme]:
+        if not self._fed:
+            # Programs that write guides begin with empty lines now and then.
+            data = data.lstrip(b"\r\n\t ")
+        self._fed += len(data)
         try:
             self._expat.Parse(data, final)
         except expat.ExpatError as error:
@@ -165,6 +172,8 @@ class XmltvParser:
             raise ProtocolError(f"the guide cannot be read: {what} (line {error.lineno})") from None
         except (ValueError, LookupError, UnicodeError):
             raise ProtocolError("the guide cannot be read: its encoding is not known") from None
+        if self._fed - self._expat.CurrentByteIndex > max(MAX_TOKEN, len(data)):
+            raise ProtocolError("the guide has a tag or comment that is too long")
         found, self._found = self._found, []
         return found
 

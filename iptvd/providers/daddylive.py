@@ -202,8 +202,16 @@ class DaddyliveProvider:
 
     async def _announced(self, base: str) -> Schedule:
         failures = []
+        broken: ProviderError | None = None
         for name, path in (("S1", schedules.JSON_PAGE), ("S2", schedules.HOME_PAGE)):
-            page = await self._site.page(base, path)
+            try:
+                page = await self._site.page(base, path)
+            except ProviderError as error:
+                if error.state is ProviderState.BLOCKED:
+                    raise
+                # One page that fails says nothing of the other.
+                broken = broken or error
+                continue
             if page is None:
                 failures.append(f"shape {name}, there is no such page")
                 continue
@@ -220,7 +228,7 @@ class DaddyliveProvider:
                     return Schedule(read.events, dict(read.skipped))
                 failures.append(f"shape {name}, {read.failure}")
             check_page(page, "the site")
-        raise ProviderError(ProviderState.NOT_UNDERSTOOD, f"{schedules.SUBJECT}, {'; '.join(failures)}")
+        raise broken or ProviderError(ProviderState.NOT_UNDERSTOOD, f"{schedules.SUBJECT}, {'; '.join(failures)}")
 
     def _zone(self, named: str) -> tzinfo:
         name = self._settings.timezone or named or USUAL_ZONE

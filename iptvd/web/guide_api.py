@@ -49,6 +49,7 @@ class EventsResource(JsonResource):
         start, stop = time_of(request, "from"), time_of(request, "to")
         live = flag_of(request, "live")
         limit = number_of(request, "limit", MOST, MOST, 1)
+        offset = number_of(request, "offset", 0, 10_000_000)
         hits = await self._reader.events(
             argument(request, "category")[:200],
             words_of(request),
@@ -56,6 +57,7 @@ class EventsResource(JsonResource):
             stop,
             now if live else None,
             limit,
+            offset,
         )
         return {"events": ({**event_facts(hit), "live": _is_on(hit, now)} for hit in hits)}
 

@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 #: Seconds that a viewer whose player zaps waits for its own old connection to be gone, before it is refused.
 ZAP = 0.2
+#: Seconds between two looks whether it is.
+ZAP_LOOK = 0.05
 
 _NAME = re.compile(r"([0-9]{1,10})(?:\.([A-Za-z0-9]{1,8}))?")
 
@@ -94,7 +96,7 @@ class StreamResource(AnswerResource):
         if kind is SourceKind.VOD and form == native:
             return await self._play_alone(request, channel)
         if kind is not SourceKind.VOD and form in (native, *_both(channel)):
-            return await self._play_live(request, channel, kind, form)
+            return await self._play_live(request, channel, kind, form, bool(extension))
         if form == channel.extension:
             # The playlist said so before the source turned out to be something else.
             return self._redirect(request, channel)
@@ -118,7 +120,14 @@ class StreamResource(AnswerResource):
 
     # Live
 
-    async def _play_live(self, request: Request, channel: Channel, kind: SourceKind, form: str) -> bytes | None:
+    async def _play_live(
+        self, request: Request, channel: Channel, kind: SourceKind, form: str, named: bool
+    ) -> bytes | None:
+        """
+        Play what is live in one form.
+
+        :param named: whether the viewer asked for that form: only who did not is sent on to another.
+        """
         request.setHeader("Cache-Control", "no-store")
         if form == "m3u8":
             request.setHeader("Content-Type", HLS_TYPE)
@@ -133,8 +142,8 @@ class StreamResource(AnswerResource):
             return await self._play_alone(request, channel, as_live=True)
         try:
             if self._faces.shares(channel):
-                return await self._watch(request, channel)
-            return await self._play_alone(request, channel, as_live=True)
+                return await self._watch(request, channel, named)
+            return await self._play_alone(request, channel, as_live=True, steady=named)
         except (LimitError, UpstreamError) as error:
             # Its session is over, and counted: a clip takes no place of anybody's.
             card = Card.FULL if isinstance(error, LimitError) else Card.UNAVAILABLE
@@ -157,15 +166,15 @@ class StreamResource(AnswerResource):
         request.setHeader("Content-Length", str(len(body)))
         return body
 
-    async def _watch(self, request: Request, channel: Channel) -> bytes | None:
+    async def _watch(self, request: Request, channel: Channel, steady: bool) -> bytes | None:
         """Join the viewers of a channel that is on, or turn it on."""
         faces = self._faces
         session = self._admit(request, channel, Face.TS)
         try:
-            on_air = await self._patiently(lambda: faces.player.live.tune(channel, session.viewer))
+            on_air = await self._patiently(lambda: faces.player.live.tune(channel, session.viewer, steady))
         except NotShareable:
             session.end(Outcome.COMPLETED, "it cannot be shared")
-            return await self._play_alone(request, channel, as_live=True)
+            return await self._play_alone(request, channel, as_live=True, steady=steady)
         except BaseException as error:
             if isinstance(error, FoundPlaylist):
                 faces.hub.found_playlist(channel)
@@ -173,6 +182,8 @@ class StreamResource(AnswerResource):
                 return self._redirect(request, channel)
             self._failed(session, error)
             raise
+        if on_air.feed.disguised:
+            faces.hub.found_playlist(channel)
         if session.outcome is not None:
             faces.player.live.leave(on_air)
             raise _ended(session.reason)
@@ -191,12 +202,16 @@ class StreamResource(AnswerResource):
             raise _ended(error.sentence) from None
 
     async def _patiently(self, begin: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await begin()
-        except LimitError:
-            # A player that zaps may open the new channel a moment before it closes the old one.
-            await deferLater(self._faces.clock, ZAP)
-            return await begin()
+        clock = self._faces.clock
+        until = clock.seconds() + ZAP
+        while True:
+            try:
+                return await begin()
+            except LimitError:
+                # A player that zaps may open the new channel a moment before it closes the old one.
+                if clock.seconds() >= until:
+                    raise
+            await deferLater(clock, ZAP_LOOK)
 
     # What was shown before
 
@@ -222,13 +237,15 @@ class StreamResource(AnswerResource):
 
     # For one viewer alone
 
-    async def _play_alone(self, request: Request, channel: Channel, as_live: bool = False) -> bytes | None:
+    async def _play_alone(
+        self, request: Request, channel: Channel, as_live: bool = False, steady: bool = False
+    ) -> bytes | None:
         hub = self._faces.hub
         live = self._faces.player.live.opener if as_live or channel.source_kind is SourceKind.HLS else None
         ask = Ask() if live is not None else ask_of(request)
         session = self._admit(request, channel, Face.TS if as_live else Face.VOD)
         try:
-            source, opened = await self._patiently(lambda: hub.open(session, ask, live))
+            source, opened = await self._patiently(lambda: hub.open(session, ask, live, steady))
         except FoundPlaylist:
             session.end(Outcome.COMPLETED, "followed as HLS")
             if isinstance(channel, Recording):

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IConsumer
 from twisted.web.resource import Resource
 
+from iptvd.activity import Activity
 from iptvd.delivery.reach import Reach
 from iptvd.epg.guides import GuideStatus
 from iptvd.epg.reading import GuideReader
@@ -18,13 +19,16 @@ from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import Metrics
 from iptvd.model import Channel, Programme
+from iptvd.tuners import EVERYTHING, Tuners
 from iptvd.web.api import Folder
 from iptvd.web.channels_api import ChannelsApi, ChannelsResource
 from iptvd.web.content import ContentResource
 from iptvd.web.guide import AT_ONCE, GuideResource
 from iptvd.web.guide_api import EventsResource, MatchesResource, SearchResource
+from iptvd.web.hdhomerun import TunersResource, tuner_children
 from iptvd.web.health import Health, HealthResource, MetricsResource, PingResource
 from iptvd.web.index import IndexResource
+from iptvd.web.live_api import LiveResource
 from iptvd.web.logo import LogoCache, LogosResource
 from iptvd.web.packaged import PackagedResource
 from iptvd.web.playlist import PlaylistResource
@@ -35,7 +39,7 @@ from iptvd.web.stream import Faces, StreamsResource
 @frozen
 class WhatIsOn:
     """
-    What telling of programmes and events takes.
+    What telling of programmes and events takes, and of what happens.
 
     :ivar database: the guide's.
     :ivar guides: how each guide is doing, as is ``schedules`` of each provider's events.
@@ -52,6 +56,7 @@ class WhatIsOn:
     days: Callable[[], int]
     reach: Reach
     short_guide: Callable[[Channel], Awaitable[Sequence[Programme]]]
+    activity: Activity
 
 
 def build_tree(
@@ -64,6 +69,7 @@ def build_tree(
     notices: Callable[[], list[str]],
     sliced: Callable[[Iterator[object]], Awaitable[None]],
     on: WhatIsOn,
+    tuners: Tuners,
 ) -> Resource:
     """All of it."""
     health = Health(lineup, faces.hub, faces.player.live, lag, wall, notices, on.guides, on.schedules, on.reach)
@@ -84,6 +90,8 @@ def build_tree(
         (b"metrics", MetricsResource(metrics)),
         (b"api", _api(faces, on, wall, sliced)),
         *_guide(faces, on, wall),
+        (b"hdhr", TunersResource(faces, tuners)),
+        *tuner_children(faces, tuners, EVERYTHING.name, ""),
     )
     for path, resource in children:
         root.putChild(path, resource)
@@ -100,6 +108,7 @@ def _api(
     api.putChild(b"events", EventsResource(reader, wall, sliced))
     api.putChild(b"search", SearchResource(reader, wall, sliced))
     api.putChild(b"epg", epg)
+    api.putChild(b"live", LiveResource(on.activity, faces.clock))
     epg.putChild(b"matches", MatchesResource(reader, sliced))
     return api
 

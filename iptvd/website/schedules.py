@@ -92,7 +92,10 @@ class Announcements:
                 label, category = plain(str(names[0])), plain(str(names[1]))
                 time, title = item.get("time"), item.get("event")
                 if isinstance(time, str) and isinstance(title, str):
-                    self._add(label, category, time, plain(title), _channels(item))
+                    channels, bad = _channels(item)
+                    if bad:
+                        self.skipped["a channel without an id"] += bad
+                    self._add(label, category, time, plain(title), channels)
                 else:
                     self.skipped["no time or no title"] += 1
             else:
@@ -139,16 +142,21 @@ class Announcements:
         return self._day
 
 
-def _channels(item: dict[str, object]) -> tuple[str, ...]:
-    """The ids of an event's channels, which come as a list, an object, or as a single one."""
+def _channels(item: dict[str, object]) -> tuple[tuple[str, ...], int]:
+    """The ids of an event's channels, which come as a list, an object, or as a single one; and how many had none."""
     found: dict[str, None] = {}
+    bad = 0
     for name in ("channels", "channels2"):
         listed = item.get(name)
         if isinstance(listed, dict):
             listed = [listed] if "channel_id" in listed else list(listed.values())
-        for each in listed[:MOST_CHANNELS] if isinstance(listed, list) else ():
+        if listed is not None and not isinstance(listed, list):
+            listed = [listed]
+        for each in listed[:MOST_CHANNELS] if listed is not None else ():
             told = each.get("channel_id") if isinstance(each, dict) else None
             identity = channel_id(str(told)) if isinstance(told, str | int) else ""
             if identity:
                 found[identity] = None
-    return tuple(found)
+            else:
+                bad += 1
+    return tuple(found), bad

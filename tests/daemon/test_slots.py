@@ -176,11 +176,20 @@ def test_zap_from_hls(limited: Playing) -> None:
     paths = limited.channels("?provider=own")
     # Those of the test before share the connection of the HLS channel still.
     limited.wait_for_json("/health", {"total_active_streams": 0}, 30)
-    with watch(limited, paths["Film"]):
+
+    def watched() -> bool:
+        try:
+            watch(limited, paths["Two"]).close()
+        except AssertionError:
+            return False
+        return True
+
+    with watch(limited, paths["Film"], "Another"):
         assert limited.get(paths["HLS"], {"User-Agent": "Player"}).status == 200
         assert_full(limited.get(paths["Two"], OTHER_VIEWER), OWN)
-        with watch(limited, paths["Two"]):
-            pass
+        # It may be another player of the same name, until it should have asked for the next segment.
+        assert_full(limited.get(paths["Two"], {"User-Agent": "Player"}), OWN)
+        wait_for(watched, what="the connection of the HLS channel")
 
 
 def test_hls_of_what_is_on(limited: Playing, origin: OriginProcess) -> None:

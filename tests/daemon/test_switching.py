@@ -23,6 +23,7 @@ from tests.daemon.recording import (
     stop_all,
     timeline,
     wait_for_all,
+    without_ends,
 )
 from tests.simulators.media import Media
 from tests.simulators.running import OriginProcess
@@ -33,7 +34,8 @@ pytestmark = pytest.mark.daemon
 FAILS = 300_000
 #: Seconds from the beginning to the end of what is recorded.
 RECORDED = 19.0
-#: How the first source of each channel fails; the one that is killed is another process.
+#: How the first source of each channel fails; those that are killed are another process, and one of them, ``crossed``,
+#: goes on from a playlist.
 FAULTS: Mapping[str, Mapping[str, object]] = {
     "reset": {"reset_after": FAILS},
     "ended": {"die_after": FAILS},
@@ -99,7 +101,9 @@ def scene(
     folder = tmp_path_factory.mktemp("switching")
     first = {name: shared_origin.at(f"/live/{name}.ts", **knobs) for name, knobs in FAULTS.items()}
     first |= {name: primary.at(f"/live/{name}.ts") for name in ("killed", "dead")}
+    first["crossed"] = primary.at("/live/other.ts")
     second = {name: shared_origin.at("/live/other.ts") for name in first} | {"dead": backup.at("/live/other.ts")}
+    second["crossed"] = shared_origin.at("/hls-live/plain/index.m3u8")
     first["alone"] = shared_origin.at("/live/alone.ts", die_after=FAILS)
     (folder / "first.m3u").write_text(playlist(first))
     (folder / "second.m3u").write_text(playlist(second))
@@ -123,7 +127,7 @@ def scene(
         for name, data in zip(viewers, stop_all(viewers.values()), strict=True):
             (folder / f"{name}.ts").write_bytes(data)
         with ThreadPoolExecutor(2) as pool:
-            seen = list(pool.map(lambda viewer: timeline(viewer.data), viewers.values()))
+            seen = list(pool.map(lambda viewer: timeline(without_ends(viewer.data)), viewers.values()))
         recorded = {
             name: Recorded(viewer, viewer.data, decoded, broadcasts[name])
             for (name, viewer), decoded in zip(viewers.items(), seen, strict=True)
@@ -135,7 +139,7 @@ def scene(
         daemon.assert_balanced()
 
 
-@pytest.mark.parametrize("name", ["killed", *FAULTS])
+@pytest.mark.parametrize("name", ["killed", "crossed", *FAULTS])
 def test_goes_on(scene: Scene, name: str, tmp_path: Path) -> None:
     """However its first source fails, a player that chose its streams at the start has picture and sound all along."""
     each, seen = scene.recorded[name], scene.recorded[name].seen
@@ -146,7 +150,8 @@ def test_goes_on(scene: Scene, name: str, tmp_path: Path) -> None:
     # A picture and a piece of sound may have come in part when the first source failed.
     assert seen.errors <= 2
     # From one picture size to the other, and never back.
-    assert seen.sizes == ((320, 180), (160, 90))
+    sizes = ((320, 180), (160, 90))
+    assert seen.sizes == (sizes[::-1] if name == "crossed" else sizes)
     assert seen.picture_seconds > 10
     assert seen.picture_step < 0.2
     # Sound comes in packets of several frames, one of which may be lost in part, and another not be entered in time.
@@ -157,7 +162,7 @@ def test_goes_on(scene: Scene, name: str, tmp_path: Path) -> None:
     assert each.viewer.ending == ""
 
 
-@pytest.mark.parametrize("name", ["killed", *FAULTS])
+@pytest.mark.parametrize("name", ["killed", "crossed", *FAULTS])
 def test_is_seen(scene: Scene, name: str) -> None:
     """Health tells which source a channel has now, and that it was switched."""
     broadcast = scene.recorded[name].broadcast

@@ -20,7 +20,7 @@ from iptvd.protocols.sniff import Media
 from tests.delivery.test_relay import CHANNEL
 from tests.doubles import result
 from tests.protocols.test_upstream import Tap
-from tests.protocols.tsmaking import made_film
+from tests.protocols.tsmaking import continuity_errors, made_film, pid_of
 
 OTHER = ProgramMap(7, 0x210, (Stream(0x210, 0x1B), Stream(0x211, 0x0F)))
 SECOND_LENGTH = len(made_film(seconds=1))
@@ -63,6 +63,7 @@ class FeedTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.origins = Origins()
         self.given_up: list[tuple[Outcome, str]] = []
+        self.switched: list[tuple[str, str, str]] = []
         self.limits: dict[str, int] = {}
         self.slots = Slots(lambda provider: self.limits.get(provider, 0))
         self.broadcast = Broadcast(Ring(12.0, Budget(10**9)), self.clock, 20.0)
@@ -70,12 +71,12 @@ class FeedTestCase(SynchronousTestCase):
         self.feed = self.make()
         self.addCleanup(self.feed.close)
 
-    def make(self) -> Feed:
+    def make(self, listed: Channel = CHANNEL) -> Feed:
         async def sources(channel: Channel) -> list[tuple[str, Source]]:
             return list(self.sources)
 
         return Feed(
-            CHANNEL,
+            listed,
             self.broadcast,
             sources,
             self.origins,
@@ -84,6 +85,7 @@ class FeedTestCase(SynchronousTestCase):
             self.clock.seconds,
             Timing(stall=5.0),
             lambda outcome, reason: self.given_up.append((outcome, reason)),
+            lambda *what: self.switched.append(what),
         )
 
     def start(self) -> Tap:
@@ -95,6 +97,15 @@ class FeedTestCase(SynchronousTestCase):
         for start in range(0, len(film), SECOND_LENGTH // 4 // PACKET * PACKET):
             tap.deliver(film[start : start + SECOND_LENGTH // 4 // PACKET * PACKET])
             self.clock.advance(0.25)
+
+    def check_join(self, first: bytes) -> None:
+        """What came after ``first`` is the same programme, without a gap in any counter, and its clock goes on."""
+        output = self.output
+        self.assertTrue(output.startswith(first))
+        self.assertGreater(len(output), len(first) + SECOND_LENGTH)
+        pids = {pid_of(output[at : at + PACKET]) for at in range(0, len(output), PACKET)} - {0x1FFF}
+        self.assertEqual(pids, {pid_of(first[at : at + PACKET]) for at in range(0, len(first), PACKET)})
+        self.assertEqual(continuity_errors(output), [])
 
     @property
     def output(self) -> bytes:

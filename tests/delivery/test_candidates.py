@@ -92,10 +92,22 @@ class OrderTests(CandidatesTestCase):
         self.assertEqual(self.candidates.next_after(0), (1, 2 * FIRST_BACKOFF))
 
     def test_another_form(self) -> None:
-        """A source of another form is passed over; where all are, there is only the one that there was."""
+        """A source of another form has its turn like any other."""
         self.sources[1] = ("b", Source(SourceKind.HLS, url="http://origin.test/b"))
+        self.sources[2] = ("c", Source(SourceKind.HLS, command=("c",)))
+        self.start()
+        self.assertEqual([self.candidates.next_after(index) for index in range(3)], [(1, 0.0), (2, 0.0), (0, 0.0)])
+
+    def test_a_film(self) -> None:
+        """A film is passed over; where there is nothing else, there is only the one that there was."""
+        self.sources[1] = ("b", Source(SourceKind.VOD, url="http://origin.test/b"))
         self.start()
         self.assertEqual(self.candidates.next_after(0), (2, 0.0))
+        self.sources[:] = self.sources[1:2] * 3
+        for index in range(3):
+            self.candidates.expired()
+            result(self.candidates.open(index, lambda provider: False))
+        self.assertEqual(self.candidates.next_after(1), (1, 0.0))
 
     @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 5)), max_size=30), st.integers(0, 2))
     def test_whatever_failed(self, failures: list[tuple[int, float]], index: int) -> None:
@@ -115,11 +127,23 @@ class OrderTests(CandidatesTestCase):
         """So many attempts in a minute are enough; when the first is a minute ago there may be one more."""
         for _ in range(MOST_ATTEMPTS):
             self.assertFalse(self.candidates.spent)
-            self.candidates.attempted()
+            self.candidates.attempted(0)
             self.clock.advance(1)
         self.assertTrue(self.candidates.spent)
         self.clock.advance(MINUTE - MOST_ATTEMPTS + 0.5)
         self.assertFalse(self.candidates.spent)
+
+    def test_attempts_that_delivered(self) -> None:
+        """The last attempt of a source that has delivered since does not count; those of others do."""
+        for number in range(MOST_ATTEMPTS):
+            self.candidates.attempted(number % 2)
+            self.clock.advance(1)
+        self.candidates.delivered(2)
+        self.assertTrue(self.candidates.spent)
+        self.candidates.delivered(1)
+        self.assertFalse(self.candidates.spent)
+        self.candidates.attempted(0)
+        self.assertTrue(self.candidates.spent)
 
 
 class OpenBestTests(CandidatesTestCase):
@@ -150,11 +174,20 @@ class OpenBestTests(CandidatesTestCase):
             self.start()
         self.assertEqual(self.origins.asked, [])
 
-    def test_none_of_this_form(self) -> None:
-        """When a provider has a channel in another form now, that is said."""
-        self.sources = [("a", Source(SourceKind.HLS, url="http://origin.test/a"))]
+    def test_films_alone(self) -> None:
+        """When a provider has nothing but a film where a channel was, that is said."""
+        self.sources = [("a", Source(SourceKind.VOD, url="http://origin.test/a"))]
         with self.assertRaisesRegex(UpstreamError, "another form"):
             self.start()
+        self.assertEqual(self.origins.asked, [])
+
+    def test_in_whatever_form(self) -> None:
+        """The best that works is opened in whatever form it delivers."""
+        self.sources[0] = ("a", Source(SourceKind.HLS, url="http://origin.test/a"))
+        self.assertEqual(result(self.candidates.open_best(None)).index, 0)
+        self.sources[1] = ("b", Source(SourceKind.HLS, command=("b",)))
+        self.origins.script["a"] = [REFUSED]
+        self.assertEqual(result(self.make().open_best(None)).index, 1)
 
     def test_a_playlist(self) -> None:
         """What turns out to be a playlist is no failure of the source, and no other is tried."""
@@ -162,6 +195,29 @@ class OpenBestTests(CandidatesTestCase):
         with self.assertRaises(FoundPlaylist):
             self.start()
         self.assertEqual((self.origins.asked, self.slots.total), (["a"], 0))
+
+    def test_a_playlist_that_is_followed(self) -> None:
+        """Where it is wanted so, what turns out to be a playlist is opened as one, on the same connection's slot."""
+        self.limits["a"] = 1
+        self.origins.script["a"] = [FoundPlaylist(), Media.TS]
+        self.candidates.follows = True
+        connected = result(self.candidates.open_best(None))
+        self.assertEqual((connected.index, connected.disguised, self.origins.asked), (0, True, ["a", "a"]))
+        self.assertIs(self.candidates.source(0).kind, SourceKind.HLS)
+        self.assertIs(self.sources[0][1].kind, SourceKind.TS)
+        self.assertFalse(result(self.candidates.open(1, lambda provider: False)).disguised)
+        connected.close()
+        self.assertEqual((self.slots.used("a"), self.slots.used("b")), (0, 1))
+
+    def test_a_playlist_that_leads_nowhere(self) -> None:
+        """One that nothing can be made of is passed over, whoever wrote it."""
+        self.sources[1] = ("b", Source(SourceKind.TS, command=("b",)))
+        self.origins.script = {"a": [FoundPlaylist(), REFUSED], "b": [FoundPlaylist()]}
+        self.candidates.follows = True
+        self.assertEqual(result(self.candidates.open_best(None)).index, 2)
+        self.assertEqual((self.origins.asked, self.slots.total), (["a", "a", "b", "c"], 1))
+        with self.assertRaisesRegex(UpstreamError, "its command gives a playlist"):
+            result(self.candidates.open(1, lambda provider: False))
 
     def test_who_wants_it(self) -> None:
         """What the same viewer has turned away from makes way."""

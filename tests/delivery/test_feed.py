@@ -5,11 +5,10 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.candidates import MOST_ATTEMPTS
 from iptvd.delivery.feed import JOIN_PATIENCE, MOST_QUIET, FeedState, NotShareable
 from iptvd.delivery.opening import Opened
-from iptvd.delivery.ring import Budget, Ring
+from iptvd.delivery.pulse import TRICKLE_SECONDS
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Outcome, Source, SourceKind
 from iptvd.protocols.mpegts import PACKET, null_packets
@@ -17,7 +16,7 @@ from iptvd.protocols.sniff import Media
 from tests.delivery.feeding import OTHER, SECOND_LENGTH, FeedTestCase, Pulled
 from tests.delivery.hls_script import ScriptedOrigin
 from tests.doubles import result, sliced
-from tests.protocols.tsmaking import continuity_errors, made_film, pid_of
+from tests.protocols.tsmaking import made_film, pid_of
 
 
 class StartTests(FeedTestCase):
@@ -70,15 +69,6 @@ class StartTests(FeedTestCase):
 
 
 class SwitchTests(FeedTestCase):
-    def check_join(self, first: bytes) -> None:
-        """What came after ``first`` is the same programme, without a gap in any counter, and its clock goes on."""
-        output = self.output
-        self.assertTrue(output.startswith(first))
-        self.assertGreater(len(output), len(first) + SECOND_LENGTH)
-        pids = {pid_of(output[at : at + PACKET]) for at in range(0, len(output), PACKET)} - {0x1FFF}
-        self.assertEqual(pids, {pid_of(first[at : at + PACKET]) for at in range(0, len(first), PACKET)})
-        self.assertEqual(continuity_errors(output), [])
-
     def test_an_end(self) -> None:
         """When the source ends the next carries on, in the same programme, and the viewers' packets have no gap."""
         tap = self.start()
@@ -90,6 +80,18 @@ class SwitchTests(FeedTestCase):
         self.assertEqual((self.feed.source, self.feed.switches), ("b/1", 1))
         self.assertEqual((self.slots.used("a"), self.slots.used("b")), (0, 1))
         self.check_join(film)
+
+    def test_switches_are_told(self) -> None:
+        """When another source has taken over, it is told which led before, which leads now, and why."""
+        tap = self.start()
+        self.play(tap, made_film(seconds=3))
+        tap.finish(UpstreamError(502, "the origin ended the stream"))
+        self.assertEqual(self.switched, [])
+        self.play(self.origins.taps[-1], made_film(seconds=3, program_map=OTHER))
+        self.assertEqual(self.switched, [("a/0", "b/1", "the origin ended the stream")])
+        self.feed.fail_over()
+        self.play(self.origins.taps[-1], made_film(seconds=3))
+        self.assertEqual(self.switched[1:], [("b/1", "a/0", "by hand")])
 
     def test_breaks_are_told(self) -> None:
         """Who cuts the stream is told where another source takes over, before the first packet of it."""
@@ -124,27 +126,6 @@ class SwitchTests(FeedTestCase):
         self.assertEqual(tap.stopped, 1)
         self.assertEqual(self.slots.total, 1)
         self.check_join(film)
-
-    def test_bursts(self) -> None:
-        """What a source that delivers in bursts has brought in advance is no silence while it lasts; then it is."""
-        kind = SourceKind.TS
-        for source in (Source(kind, command=("ffmpeg",)), Source(kind, url="http://origin.test/a")):
-            self.broadcast = Broadcast(Ring(12.0, Budget(10**9)), self.clock, 20.0)
-            self.sources, self.origins.asked = [("a", source), self.sources[-1]], []
-            self.feed = self.make()
-            tap = self.start()
-            film = made_film(seconds=12)
-            for start in range(0, len(film), 4 * SECOND_LENGTH // PACKET * PACKET):
-                burst = film[start : start + 4 * SECOND_LENGTH // PACKET * PACKET]
-                for at in range(0, len(burst), 20 * PACKET):
-                    tap.deliver(burst[at : at + 20 * PACKET])
-                    self.clock.advance(0.001)
-                self.clock.pump([0.25] * 15)
-                if source.command:
-                    self.assertEqual((len(self.origins.asked), self.feed.state), (1, FeedState.STREAMING))
-            self.clock.pump([0.25] * 10)
-            self.assertEqual(self.origins.asked[1:2], ["b"])
-            self.feed.close()
 
     def test_a_break_of_its_own(self) -> None:
         """Where an HLS source says that it does not carry on, what follows is made to: one programme, one clock."""
@@ -218,15 +199,23 @@ class SwitchTests(FeedTestCase):
         self.assertEqual(self.slots.used("a"), 1)
 
     def test_a_trickle(self) -> None:
-        """A source whose clock falls behind real time has stalled too."""
-        tap = self.start()
-        film = made_film(seconds=30)
-        for start in range(0, len(film), SECOND_LENGTH // PACKET * PACKET):
-            tap.deliver(film[start : start + SECOND_LENGTH // PACKET * PACKET])
-            self.clock.pump([0.25] * 8)
-            if len(self.origins.asked) > 1:
-                break
-        self.assertEqual(self.origins.asked, ["a", "b"])
+        """A source whose clock falls behind real time has stalled too, whenever that begins."""
+        for steady in (0, 7):
+            self.origins.asked.clear()
+            self.feed = self.make()
+            tap = self.start()
+            film = made_film(seconds=30)
+            piece = SECOND_LENGTH // 4 // PACKET * PACKET
+            self.play(tap, film[: 4 * steady * piece])
+            slow_since = self.clock.seconds()
+            for start in range(4 * steady * piece, len(film), piece):
+                tap.deliver(film[start : start + piece])
+                self.clock.pump([0.25] * 2)
+                if len(self.origins.asked) > 1:
+                    break
+            self.assertEqual(self.origins.asked, ["a", "b"])
+            self.assertLessEqual(self.clock.seconds() - slow_since, TRICKLE_SECONDS + 1)
+            self.feed.close()
 
     def test_a_storm_ends(self) -> None:
         """When everything fails the attempts are few, and then the channel is given up with the reason."""
@@ -242,6 +231,32 @@ class SwitchTests(FeedTestCase):
         self.assertIn("refuses the connection", self.given_up[0][1])
         self.assertEqual((self.slots.total, self.feed.state), (0, FeedState.CLOSED))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_only_source_ends_again_and_again(self) -> None:
+        """A source that delivers well for some seconds each time before it ends is connected again for ever."""
+        self.sources = self.sources[:1]
+        tap = self.start()
+        for _ in range(3 * MOST_ATTEMPTS):
+            self.play(tap, made_film(seconds=4))
+            tap.finish()
+            self.clock.advance(0.25)
+            tap = self.origins.taps[-1]
+        self.assertEqual((len(self.origins.asked), self.feed.switches), (3 * MOST_ATTEMPTS + 1, 3 * MOST_ATTEMPTS - 1))
+        self.assertEqual((self.given_up, self.slots.total), ([], 1))
+
+    def test_the_only_source_ends_at_once(self) -> None:
+        """A source that ends soon after each beginning is given up after some attempts, with what is true of it."""
+        self.sources = self.sources[:1]
+        tap = self.start()
+        while not self.given_up:
+            self.assertLessEqual(len(self.origins.asked), MOST_ATTEMPTS + 1)
+            self.play(tap, made_film(seconds=1))
+            tap.finish()
+            self.clock.advance(0.25)
+            tap = self.origins.taps[-1]
+        ((outcome, reason),) = self.given_up
+        self.assertIs(outcome, Outcome.EXHAUSTED)
+        self.assertIn("failed or brought less than 3 s, the last because the origin ended the stream", reason)
 
     def test_the_only_source_stays_dead(self) -> None:
         """Where attempts are few, because there is one source or each takes long, the channel is given up in time."""

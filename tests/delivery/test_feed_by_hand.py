@@ -66,11 +66,12 @@ class ByHandTests(FeedTestCase):
         self.origins.taps[-1].deliver(made_film(seconds=2))
         self.assertEqual(self.feed.source, "b/1")
 
-    def test_another_form_is_passed_over(self) -> None:
-        """A source of another form than the channel is listed with is none of its sources."""
+    def test_in_whatever_form(self) -> None:
+        """A source of another form than the channel is listed with has its turn; a film is none of its sources."""
         self.sources[1] = ("b", Source(SourceKind.HLS, url="http://origin.test/b"))
+        self.sources.insert(2, ("d", Source(SourceKind.VOD, url="http://origin.test/d")))
         self.play(self.start(), made_film(seconds=2))
-        self.assertEqual([self.switch(), self.switch()], ["c/2", "a/0"])
+        self.assertEqual([self.switch() for _ in range(3)], ["b/1", "c/3", "a/0"])
 
     def test_twice_at_once(self) -> None:
         """Asked twice before the next has joined, the first attempt is given up: one connection is made, not two."""

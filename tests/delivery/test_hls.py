@@ -14,9 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hls_playlists import PLAYLIST_TIMEOUT
-from iptvd.delivery.hls_sessions import FIRST_IDLE, LEAST_IDLE
+from iptvd.delivery.hls_sessions import FIRST_IDLE, LEAST_IDLE, SLACK
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import Ask, Opener
+from iptvd.delivery.patience import ZAP, ZAP_LOOK
 from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.session import Viewer
 from iptvd.delivery.slots import Slots
@@ -116,18 +117,57 @@ class HlsTests(HlsTestCase):
         self.assertEqual(len(self.hub.sessions), 1)
 
     def test_zapping_with_one_connection(self) -> None:
-        """A viewer who turns to another channel gives up what it had; others' channels and what is being sent stay."""
+        """A viewer whose player has fallen silent gives its connection up; others' and what is being sent stay."""
         self.limits["p"] = 1
         _, first, _ = self.play()
         slots = self.hub.slots
-        self.assertIsNone(slots.take("p", Viewer("192.168.1.77")))
         work = Deferred.fromCoroutine(self.relay.content(first, None, Ask(), VIEWER))
+        self.clock.advance(6 + SLACK)
+        # It is still waited for, and then on its way.
+        self.assertIsNone(slots.take("p", VIEWER))
         self.answer(response(b"G" * 188))
         _, _, over = self.successResultOf(work)
+        self.clock.advance(6 + SLACK)
         self.assertIsNone(slots.take("p", VIEWER))
         over(Outcome.COMPLETED, "")
+        self.clock.advance(6)
+        self.assertIsNone(slots.take("p", VIEWER))
+        self.clock.advance(SLACK)
+        self.assertIsNone(slots.take("p", Viewer("192.168.1.77")))
         self.assertIsNotNone(slots.take("p", VIEWER))
         self.assertEqual(len(self.hub.sessions), 0)
+
+    def test_behind_a_server(self) -> None:
+        """Of several viewers who come by one address and program none loses its connection while it plays."""
+        self.limits["p"] = 1
+        (token,) = tokens_in(self.open())
+        for _ in range(5):
+            self.playlist(token)
+            self.clock.advance(6)
+            self.assertIsNone(self.slots.take("p", VIEWER))
+        self.assertEqual(self.observer.events, ["started"])
+
+    def test_a_moment(self) -> None:
+        """When all connections are in use, a viewer waits a moment for one, and is refused only then."""
+        self.limits["p"] = 1
+        for free in (True, False):
+            slot = self.slots.take("p")
+            assert slot is not None
+            assert self.channel is not None
+            work = Deferred.fromCoroutine(self.relay.open(self.channel, VIEWER))
+            self.clock.advance(ZAP_LOOK)
+            self.assertNoResult(work)
+            if free:
+                slot.release()
+                self.clock.advance(ZAP_LOOK)
+                self.answer(response(MEDIA))
+                self.successResultOf(work)
+                self.clock.advance(LEAST_IDLE * 2)
+            else:
+                self.clock.pump([ZAP_LOOK] * (round(ZAP / ZAP_LOOK) + 1))
+                self.failureResultOf(work, LimitError)
+        self.assertEqual(self.observer.events, ["started", "viewer_left", "started", "refused"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_variants(self) -> None:
         """A channel with variants is passed on as such, and its variables hold in its media playlists."""

@@ -88,7 +88,7 @@ class RenewalTests(HlsTestCase):
         self.assertIn("refuses access", str(self.failureResultOf(work, SourceGone).value))
 
     def test_no_longer_there(self) -> None:
-        """A source that its provider does not have any more is not replaced by another one in the middle."""
+        """Where another provider has only what has just failed, that is not tried again."""
         (token,) = tokens_in(self.open())
         self.clock.advance(4)
         self.given = [("q", self.given[0][1])]

@@ -63,28 +63,68 @@ class LiveTests(PullTestCase):
         self.assertEqual(times, [0, 4, 6, 8, 12])
 
     def test_an_overdue_playlist(self) -> None:
-        """A playlist that stops moving is given up three target durations after it should have changed."""
+        """A playlist that stops moving is given up soon after it should have; what is left of it comes at once."""
         self.pages["/index.m3u8"] = numbered(0, 5)
         self.pull()
-        self.run_for(7.9)
+        self.run_for(4.9)
         self.assertEqual(self.taken.ends, [])
+        self.assertLess(len(self.taken.data), 3 * len(ts(0)))
         self.run_for(0.5)
-        error = self.ended_with(UpstreamError, "overdue by 6 s")
-        self.assertEqual(error.status, 504)
+        error = self.ended_with(UpstreamError, "overdue by 3 s")
+        self.assertEqual((error.status, bytes(self.taken.data)), (504, b"".join(map(ts, (3, 4, 5)))))
 
-    def test_a_playlist_that_fails_for_a_while(self) -> None:
-        """A playlist that cannot be read a few times is no reason to end."""
+    def test_a_playlist_that_fails_once(self) -> None:
+        """A playlist that cannot be read once now and then is no reason to end."""
         self.live(10)
         self.pull()
         self.run_for(1)
         playlist = self.pages["/index.m3u8"]
         for trouble in (Reply(500), Reply(200, b"<html>"), Reply(200, b"#EXTM3U", cut=3)):
+            before = len(self.origin.times("/index.m3u8"))
             self.pages["/index.m3u8"] = trouble
-            self.run_for(2.5)
+            while len(self.origin.times("/index.m3u8")) == before:
+                self.run_for(0.02)
             self.pages["/index.m3u8"] = playlist
-            self.run_for(4)
+            self.run_for(5)
         self.whole_and_in_order(13)
         self.assertEqual(self.taken.ends, [])
+
+    def test_a_playlist_that_fails_again(self) -> None:
+        """A playlist that cannot be read twice in a row is given up, with what is here of it delivered at once."""
+        self.live(10)
+        self.pull()
+        self.run_for(1)
+        self.pages["/index.m3u8"] = Reply(500)
+        self.run_for(2.5)
+        self.ended_with(UpstreamError, "it answered 500")
+        self.assertEqual(bytes(self.taken.data), b"".join(map(ts, (13, 14, 15))))
+
+    def test_a_playlist_that_never_comes(self) -> None:
+        """An origin that does not answer any more is given up when its playlist is overdue."""
+        self.live(10)
+        self.pull()
+        self.run_for(1)
+        self.pages["/index.m3u8"] = Reply(200, b"#EXTM3U", cut=0, silent=True)
+        self.run_for(3.9)
+        self.assertEqual(self.taken.ends, [])
+        self.run_for(0.5)
+        self.ended_with(UpstreamError, "overdue by 3 s")
+
+    def test_what_is_left_is_taken_slowly(self) -> None:
+        """What is left of a source that fails is delivered as fast as it is taken, up to what had come."""
+        self.pages["/index.m3u8"] = numbered(0, 5)
+        self.pages["/5.ts"] = Reply(200, ts(5), cut=1000, silent=True)
+        self.pull()
+        self.run_for(4)
+        self.upstream.pauseProducing()
+        self.run_for(4)
+        self.assertEqual(self.taken.ends, [])
+        self.taken.on_data = self.upstream.pauseProducing
+        for _ in range(20):
+            self.upstream.resumeProducing()
+            self.run_for(0.1)
+        self.ended_with(UpstreamError, "overdue")
+        self.assertEqual(bytes(self.taken.data), ts(3) + ts(4) + ts(5)[: 1000 // 188 * 188])
 
     def test_a_source_that_is_gone(self) -> None:
         """When the playlist is refused the source has to be resolved anew, and that is said at once."""

@@ -13,7 +13,9 @@ from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.slots import Slots
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Outcome, Source, SourceKind
+from iptvd.protocols.sniff import Media
 from iptvd.recording import recording_of
+from tests.delivery.feeding import Origins
 from tests.delivery.test_relay import CHANNEL
 from tests.doubles import result
 
@@ -213,6 +215,17 @@ class HubTests(SynchronousTestCase):
         self.assertIs(hub.kind_of(CHANNEL), SourceKind.HLS)
         self.assertIs(hub.kind_of(evolve(CHANNEL, id=2)), SourceKind.TS)
         self.assertEqual(self.slots.total, 0)
+
+    def test_a_playlist_as_a_stream(self) -> None:
+        """Where a stream is wanted of it, it is opened as one, and the channel is an HLS channel all the same."""
+        hub, origins = self.hub(), Origins()
+        origins.script["1"] = [FoundPlaylist(), Media.TS]
+        session = hub.admit(CHANNEL, VIEWER, Face.TS)
+        source, opened = result(hub.open(session, Ask(), origins, steady=True))
+        self.assertEqual((source, origins.asked), (evolve(FIRST, kind=SourceKind.HLS), ["1", "1"]))
+        self.assertIs(opened.upstream, origins.taps[0])
+        self.assertIs(hub.kind_of(CHANNEL), SourceKind.HLS)
+        self.assertEqual(self.slots.total, 1)
 
     def test_the_past_says_nothing_of_the_present(self) -> None:
         """That what a channel has shown is a playlist does not make a playlist of the channel."""

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.delivery.candidates import MOST_ATTEMPTS
 from iptvd.delivery.feed import FeedState, NotShareable
 from iptvd.delivery.live import Live, LiveSettings, OnAir
+from iptvd.delivery.opening import FoundPlaylist
 from iptvd.delivery.ring import Budget
 from iptvd.delivery.session import Face, Session
 from iptvd.delivery.session import Viewer as Who
@@ -101,6 +102,24 @@ class TuneTests(LiveTestCase):
             self.nothing_left()
         self.origins.script["a"] = [Media.TS]
         self.assertEqual(self.tune().users, 1)
+
+    def test_a_playlist_in_disguise(self) -> None:
+        """What turns out to be a playlist is told to who asks for the channel, unless as a stream."""
+        self.origins.script["a"] = [FoundPlaylist(), FoundPlaylist(), Media.TS]
+        self.failureResultOf(self.begin(), FoundPlaylist)
+        self.nothing_left()
+        on_air = result(self.live.tune(CHANNEL, steady=True))
+        self.assertEqual((on_air.feed.disguised, self.origins.asked, self.slots.total), (True, ["a"] * 3, 1))
+        self.assertIs(self.tune(), on_air)
+
+    def test_a_playlist_for_both(self) -> None:
+        """Who asks for a stream gets one though another, who asked before, would have had the playlist."""
+        opening: Deferred[Any] = Deferred()
+        self.origins.script["a"] = [opening, Media.TS]
+        first = self.begin()
+        second = Deferred.fromCoroutine(self.live.tune(CHANNEL, steady=True))
+        opening.errback(FoundPlaylist())
+        self.assertIs(self.successResultOf(first), self.successResultOf(second))
 
     def test_not_mpegts(self) -> None:
         """What is no MPEG-TS cannot be shared."""

@@ -10,11 +10,12 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from iptvd.delivery import cutting, packager
 from iptvd.delivery.feed import NotShareable
-from iptvd.delivery.hls_sessions import LEAST_IDLE
+from iptvd.delivery.hls_sessions import LEAST_IDLE, SLACK
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import FoundPlaylist
 from iptvd.delivery.packaged import PackagedHls
 from iptvd.delivery.packager import PATIENCE
+from iptvd.delivery.patience import ZAP, ZAP_LOOK
 from iptvd.delivery.session import Face, Viewer
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Outcome
@@ -126,7 +127,11 @@ class OpenTests(PackagedTestCase):
         self.limits["a"] = 1
         slot = self.slots.take("a")
         assert slot is not None
-        self.failureResultOf(self.open(), LimitError)
+        work = self.open()
+        self.clock.pump([ZAP_LOOK] * (round(ZAP / ZAP_LOOK) - 1))
+        self.assertNoResult(work)
+        self.clock.pump([ZAP_LOOK] * 2)
+        self.failureResultOf(work, LimitError)
         self.assertEqual(self.observer.events[-2:], ["started", "refused"])
         slot.release()
         self.nothing_left()
@@ -166,14 +171,43 @@ class StayTests(PackagedTestCase):
         self.assertEqual(self.slots.used("a"), 1)
         self.assertIsNotNone(self.slots.take("a", Viewer("192.168.1.77")))
 
+    def test_a_moment(self) -> None:
+        """A viewer waits a moment for its own old connection to be gone."""
+        self.limits["a"] = 1
+        slot = self.slots.take("a")
+        assert slot is not None
+        work = self.open()
+        self.clock.advance(ZAP_LOOK)
+        slot.release()
+        self.clock.advance(ZAP_LOOK)
+        self.play(4)
+        self.successResultOf(work)
+
     def test_zapping_with_one_connection(self) -> None:
-        """A viewer who turns to another channel gives up what it had, where there is no connection to spare."""
+        """A viewer whose player has fallen silent gives up what it had, where there is no connection to spare."""
         self.limits["a"] = 1
         session = self.opened()
+        number = self.numbers(session)[0]
+        whose, segment = self.packaged.segment(1, session, number)
+        silence = self.packaged._packagers[1].target_duration + SLACK
+        self.play(silence)
+        # The segment is on its way still.
+        self.assertIsNone(self.slots.take("a", VIEWER))
+        whose.bytes_sent += segment.size
         self.assertIsNone(self.slots.take("a", Viewer("192.168.1.77")))
         self.assertIn(session, self.hub.sessions)
         self.assertIsNotNone(self.slots.take("a", VIEWER))
         self.assertNotIn(session, self.hub.sessions)
+
+    def test_behind_a_server(self) -> None:
+        """Of several viewers who come by one address and program none loses its connection while it plays."""
+        self.limits["a"] = 1
+        session = self.opened()
+        for _ in range(5):
+            self.numbers(session)
+            self.play(self.packaged._packagers[1].target_duration)
+            self.assertIsNone(self.slots.take("a", VIEWER))
+        self.assertIn(session, self.hub.sessions)
 
     def test_idle(self) -> None:
         """A session ends some while after its last request; the packager and the channel follow."""

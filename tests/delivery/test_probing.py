@@ -64,16 +64,17 @@ class ProbingTests(SynchronousTestCase):
         self.clock = Clock()
         self.origins = Origins()
         self.limit = 2
-        self.slots = Slots(lambda provider: self.limit)
+        self.slots = Slots(lambda provider: 1 if provider == "single" else self.limit)
         self.reach = Reach(self.clock.seconds)
         self.file = RowsFile(folder_for(self) / "channels.rows", "channels 1", sliced, offload)
         self.lineup = lineup_of(*entries(2))
         self.kind = SourceKind.TS
         self.sessions: list[Session] = []
+        self.of = ["home"]
 
     def start(self, interval: float | None = 60.0) -> Probing:
         async def sources(channel: Channel) -> list[tuple[str, Source]]:
-            return [("home", Source(self.kind, url=f"http://origin.test/{channel.id}"))]
+            return [(name, Source(self.kind, url=f"http://{name}.test/{channel.id}")) for name in self.of]
 
         probing = Probing(
             self.reach,
@@ -129,6 +130,23 @@ class ProbingTests(SynchronousTestCase):
         self.wait(70)
         self.assertEqual(self.states(), ["ok", "ok"])
 
+    def test_another_source(self) -> None:
+        """A channel is there when any of its sources is; it does not fail while one of them could not be tried."""
+        self.lineup = lineup_of(*entries(1))
+        self.of = ["home", "other"]
+        answers: list[object] = [UpstreamError(502, "it is gone")]
+        self.origins.answer = lambda: answers.pop(0) if answers else self.origins.media()
+        self.start()
+        self.wait(70)
+        self.assertEqual((self.states(), len(self.origins.asked)), (["ok"], 2))
+        self.origins.answer = lambda: UpstreamError(502, "it is gone")
+        self.of = ["home", "single"]
+        self.wait(70)
+        self.assertEqual(self.states(), ["ok"])
+        self.of = ["home", "other"]
+        self.wait(70)
+        self.assertEqual(self.states(), ["failing"])
+
     def test_playlists(self) -> None:
         """Of HLS the playlist is looked at."""
         self.kind = SourceKind.HLS
@@ -163,12 +181,13 @@ class ProbingTests(SynchronousTestCase):
         self.assertIsNone(self.slots.take("home"))
 
     def test_where_there_is_no_room(self) -> None:
-        """A provider with one connection, or without a free one, is left alone."""
+        """A provider with one connection, or with only one that is free, is left alone."""
         self.limit = 1
         self.start()
         self.wait(70)
         self.limit = 2
         self.slots.take("home")
+        self.wait(70)
         self.slots.take("home")
         self.wait(70)
         self.assertEqual((self.origins.asked, self.states()), ([], ["unknown", "unknown"]))

@@ -39,26 +39,65 @@ class PulseTests(SynchronousTestCase):
         pulse.see(MOST_AHEAD + 1, 1190 * SECOND)
         self.assertEqual(pulse.silence(MOST_AHEAD + 1, heard=0.0), 2.0)
 
-    def test_trickles(self) -> None:
-        """A clock at half the speed has stalled; at full speed, or in bursts that make up for it, it has not."""
-        self.assertFalse(Pulse().trickles(0.0, None))
-        for speed, trickles in ((0.5, True), (1.0, False)):
-            pulse = Pulse()
-            found = []
-            for quarter in range(round(4 * TRICKLE_SECONDS) + 1):
-                pcr = round(quarter / 4 * speed * SECOND)
-                pulse.see(quarter / 4, pcr)
-                found.append(pulse.trickles(quarter / 4, pcr))
-            self.assertEqual((any(found[:-1]), found[-1]), (False, trickles))
+    def clocks(self, pulse: Pulse, *speeds: tuple[float, float]) -> list[bool]:
+        """Look four times a second at a clock that goes so many seconds at each of these speeds."""
+        found, pcr, quarter = [], 0.0, 0
+        for seconds, speed in speeds:
+            for _ in range(round(4 * seconds)):
+                pulse.see(quarter / 4, round(pcr * SECOND))
+                found.append(pulse.trickles)
+                pcr, quarter = pcr + speed / 4, quarter + 1
+        return found
+
+    def test_a_trickle(self) -> None:
+        """A source whose clock is too slow from the beginning has stalled, once that has been seen for long enough."""
+        self.assertFalse(Pulse().trickles)
+        for speed in (0.1, 0.5, 0.65):
+            found = self.clocks(Pulse(), (TRICKLE_SECONDS + 0.25, speed))
+            self.assertEqual((any(found[:-1]), found[-1]), (False, True))
+
+    def test_no_trickle(self) -> None:
+        """A clock at full speed, or little slower, has not stalled however long it goes on."""
+        for speed in (1.0, 0.75):
+            self.assertFalse(any(self.clocks(Pulse(), (300, speed))))
+
+    def test_whenever_it_begins(self) -> None:
+        """Whenever a source becomes too slow, that is seen no later than if it had been so from the beginning."""
+        for start in range(40):
+            before = 20 + start / 4
+            found = self.clocks(Pulse(), (before, 1.0), (TRICKLE_SECONDS, 0.6))
+            self.assertEqual((any(found[: round(4 * before)]), found[-1]), (False, True))
+
+    def test_what_is_over(self) -> None:
+        """A source that was too slow and is not any more has not stalled."""
+        self.assertFalse(self.clocks(Pulse(), (30, 0.5), (TRICKLE_SECONDS, 1.0))[-1])
+
+    def test_in_a_circle(self) -> None:
+        """A film of six seconds that is played in a circle goes back in time once a round, and is none."""
         pulse = Pulse()
         for quarter in range(200):
-            # A film of six seconds that is played in a circle goes back in time once a round.
-            self.assertFalse(pulse.trickles(quarter / 4, quarter % 24 * SECOND // 4))
-        pulse = Pulse()
-        for quarter in range(200):
-            pcr = (quarter // 24 + 3) * 6 * SECOND if quarter else 0
+            pulse.see(quarter / 4, quarter % 24 * SECOND // 4)
+            self.assertFalse(pulse.trickles)
+
+    def test_late_bursts(self) -> None:
+        """Bursts that bring all there is to play are none, though one may be a little late."""
+        pulse, pcr = Pulse(), 0
+        pulse.see(0.0, pcr)
+        bursts = (0, 25, 50, 74, *range(97, 400, 24))
+        for quarter in range(400):
+            pcr += 6 * SECOND * (quarter in bursts)
             pulse.see(quarter / 4, pcr)
-            self.assertFalse(pulse.trickles(quarter / 4, pcr))
+            self.assertFalse(pulse.trickles)
+
+    def test_bursts_that_are_too_few(self) -> None:
+        """Bursts that do not bring enough to play are a trickle."""
+        pulse, pcr = Pulse(), 0
+        found = []
+        for quarter in range(200):
+            pcr += 6 * SECOND * (quarter % 40 == 0)
+            pulse.see(quarter / 4, pcr)
+            found.append(pulse.trickles)
+        self.assertTrue(any(found))
 
 
 class RateTests(SynchronousTestCase):

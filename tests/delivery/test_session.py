@@ -42,13 +42,14 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(seen, ["on"])
 
     def test_the_first_byte(self) -> None:
-        """Who waits for the first byte is told once, however often it is said; and nobody has to wait for it."""
-        seen: list[Session] = []
+        """Those who wait for the first byte are told once, however often it is said; and nobody has to wait for it."""
+        seen: list[tuple[str, Session]] = []
         self.session.first_byte()
-        self.session.at_first_byte(seen.append)
+        self.session.at_first_byte(lambda session: seen.append(("first", session)))
+        self.session.at_first_byte(lambda session: seen.append(("second", session)))
         self.session.first_byte()
         self.session.first_byte()
-        self.assertEqual(seen, [self.session])
+        self.assertEqual(seen, [("first", self.session), ("second", self.session)])
 
     def test_an_end_within_the_end(self) -> None:
         """What is ended with a session may end it again without harm."""

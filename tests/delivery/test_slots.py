@@ -37,6 +37,18 @@ class SlotsTests(SynchronousTestCase):
         slot.release()
         self.assertEqual(slots.used("a"), 0)
 
+    def test_changes_are_told(self) -> None:
+        """Whenever another number is taken it is told of which provider; when none could be had, nothing is."""
+        slots = Slots(lambda provider: 1)
+        seen: list[tuple[str, int]] = []
+        slots.changed = lambda provider: seen.append((provider, slots.used(provider)))
+        slot = slots.take("a")
+        self.assertIsNone(slots.take("a"))
+        assert slot is not None
+        slot.release()
+        slot.release()
+        self.assertEqual(seen, [("a", 1), ("a", 0)])
+
     def test_what_nobody_watches_makes_way(self) -> None:
         """When all are taken, something that nobody watches is given up for who wants one."""
         slots = Slots(lambda provider: 1)

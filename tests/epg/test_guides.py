@@ -242,7 +242,8 @@ class EpgServiceTests(SynchronousTestCase):
             self.advance(delay)
             self.assertEqual((status.state.value, status.failures), (state, failures))
             self.assertIn(words, status.sentence)
-            delay = min(FIRST_RETRY * 2 ** (failures - 1), TERMS.interval)
+            blocked = state == "blocked"
+            delay = TERMS.interval if blocked else min(FIRST_RETRY * 2 ** (failures - 1), TERMS.interval)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         self.web.answers = [fetched()]
         self.children.says["importing"] = (3, {"state": "not_understood", "sentence": "it is cut short"})

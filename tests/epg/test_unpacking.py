@@ -66,3 +66,9 @@ class PlainTests(SynchronousTestCase):
         with self.assertRaises(ProtocolError) as caught:
             self.read(gzip.compress(b"\0" * (3 << 20)), 2 << 20)
         self.assertIn("longer than 2 MiB", str(caught.exception))
+
+    def test_a_file_that_is_too_long_itself(self) -> None:
+        """A huge file is not even begun with."""
+        with self.assertRaises(ProtocolError) as caught:
+            next(plain(self.file(b"x" * ((1 << 20) + 1)), 1 << 20))
+        self.assertIn("longer than 1 MiB", str(caught.exception))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,9 +12,11 @@ from iptvd.errors import ProtocolError
 from iptvd.protocols.xmltv import (
     LONGEST,
     MAX_DEPTH,
+    MAX_ID,
     MAX_NAMES,
     MAX_PARTS,
     MAX_TEXT,
+    MAX_TOKEN,
     UNTOLD,
     GuideChannel,
     GuideProgramme,
@@ -122,6 +126,23 @@ class XmltvTests(SynchronousTestCase):
                 read(f"<!DOCTYPE tv [{declaration}]><tv>&b;</tv>")
             self.assertIn("entities of its own", str(caught.exception))
 
+    @settings(max_examples=60)
+    @given(st.lists(st.tuples(st.integers(0, len(GUIDE.encode())), st.binary(max_size=12)), max_size=5))
+    def test_anything(self, changes: list[tuple[int, bytes]]) -> None:
+        """Whatever is written into a guide, it is read or refused with a sentence, and what is read is well-formed."""
+        document = GUIDE.encode()
+        for place, written in changes:
+            document = document[:place] + written + document[place + len(written) :]
+        try:
+            found, _ = read(document)
+        except ProtocolError as error:
+            self.assertTrue(error.sentence)
+            return
+        for item in found:
+            if isinstance(item, GuideProgramme):
+                self.assertLess(item.start, item.stop)
+                ElementTree.fromstring(f"<programme>{item.xml}</programme>")
+
     def test_what_is_no_guide(self) -> None:
         """What cannot be read says why."""
         for document, reason in (
@@ -190,6 +211,21 @@ class XmltvTests(SynchronousTestCase):
         self.assertEqual(many, "<category>a</category>" * (MAX_PARTS - 1))
         people = inside_of(f"<credits>{'<guest>a</guest>' * 100}</credits>")
         self.assertEqual(people.count("<guest>"), MAX_PARTS)
+
+    def test_nothing_is_held_for_long(self) -> None:
+        """A tag or comment that does not end is an error soon; a text that does not end is none."""
+        for begin in ("<tv><!--", "<tv><channel id='", "<?x ", "<tv/><!--", "<!DOCTYPE tv SYSTEM '"):
+            parser = XmltvParser()
+            parser.feed(begin.encode())
+            with self.assertRaises(ProtocolError) as caught:
+                for _ in range(3 * MAX_TOKEN // 65536):
+                    parser.feed(b"y" * 65536)
+            self.assertIn("too long", str(caught.exception))
+        parser = XmltvParser()
+        parser.feed(b"\n" + GUIDE.encode().rpartition(b"</tv>")[0] + b"<channel id='b'><display-name>")
+        for _ in range(3 * MAX_TOKEN // 65536):
+            parser.feed(b"y" * 65536)
+        self.assertEqual(parser.feed(b"</display-name></channel></tv>"), [GuideChannel("b", ("y" * MAX_ID,))])
 
     def test_parts_that_the_dtd_does_not_allow(self) -> None:
         """A part that would not be valid is left out, and the rest stays."""

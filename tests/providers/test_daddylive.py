@@ -327,10 +327,21 @@ class ScheduleTests(DaddyliveTestCase):
         """Events are announced whatever shape the schedule has."""
         self.web.pages = {S1: vector("s1.json")}
         self.assertEqual(len(self.schedule().events), 6)
-        self.assertEqual(sum(self.schedule().skipped.values()), 10)
-        for page in (404, b"<html>", b"{}", b"[1]"):
+        self.assertEqual(sum(self.schedule().skipped.values()), 16)
+        for page in (404, 500, b"<html>", b"{}", b"[1]"):
             self.web.pages = {S1: page, HOME: vector("s2.html")}
             self.assertEqual(len(self.schedule().events), 5)
+
+    def test_pages_that_fail(self) -> None:
+        """Where one page fails and the other has none, it is said what failed; a refusal ends it at once."""
+        for page, home, state in (
+            (500, b"<html>", ProviderState.UNREACHABLE),
+            (403, vector("s2.html"), ProviderState.BLOCKED),
+        ):
+            self.web.pages = {S1: page, HOME: home}
+            with self.assertRaises(ProviderError) as caught:
+                self.schedule()
+            self.assertEqual(caught.exception.state, state)
 
     def test_channels(self) -> None:
         """An event names its channels by the keys of the entries."""

@@ -35,6 +35,7 @@ from iptvd.model import Channel, Entry, Outcome, Source
 from iptvd.protocols.http_upstream import HTTPUpstream
 from iptvd.tokens import KEY_SIZE, TokenBox
 from iptvd.trust import Trust
+from iptvd.tuners import Tuners
 from iptvd.web.logo import LogoCache
 from iptvd.web.player import Player
 from iptvd.web.site import IptvdSite
@@ -242,7 +243,12 @@ class Stage:
         logos = cast(LogoCache, None)
         lag = LoopLag(loop, observe=lambda lag: None)
         service = cast(LineupService, self.shown)
-        self.root = build_tree(self.faces, service, logos, self.metrics, lag, wall, list, sliced, nothing_on())
+        self.tuners = Tuners(
+            bytes(KEY_SIZE), self.faces.lineup, lambda: self.hub.max_streams, self.slots.limit, sliced
+        )
+        self.tuners.configure(True)
+        on = nothing_on()
+        self.root = build_tree(self.faces, service, logos, self.metrics, lag, wall, list, sliced, on, self.tuners)
         self.trust = Trust([], [ip_network("127.0.0.0/8")], [], "")
         self.site = IptvdSite(self.root, lambda: self.trust, loop)
         self.ends: list[tuple[Outcome | None, str]] = []

@@ -12,7 +12,7 @@ from iptvd.errors import UpstreamError
 from iptvd.model import ChannelKind, Entry, Source, SourceKind
 from iptvd.protocols.mpegts import PACKET
 from iptvd.protocols.sniff import Media
-from iptvd.web.stream import ZAP
+from iptvd.web.stream import ZAP, ZAP_LOOK
 from tests.protocols.test_upstream import Tap
 from tests.protocols.tsmaking import made_film
 from tests.web.building import Answer
@@ -149,11 +149,39 @@ class SharedTests(StreamTestCase):
     def test_a_playlist_in_disguise(self) -> None:
         """What turns out to be a playlist is a channel of HLS from then on."""
         self.stage.origins.script["1"] = [FoundPlaylist()]
-        answer = self.ask("Live").answer()
+        answer = self.ask("Live", "").answer()
         self.assertEqual((answer.status, answer.body), (302, b""))
         self.assertEqual(answer.headers["Location"], "http://127.0.0.1" + self.stage.path("Live", "m3u8"))
         self.assertEqual(self.stage.outcomes(), ["completed"])
         self.assertIs(self.stage.hub.kind_of(self.stage.channel("Live")), SourceKind.HLS)
+
+    def test_a_playlist_in_disguise_as_a_stream(self) -> None:
+        """Asked for as a stream by name it is one, each time; only who asks for no form is sent to the playlist."""
+        self.stage.origins.script["1"] = [FoundPlaylist(), Media.TS, FoundPlaylist(), Media.TS]
+        for _ in range(2):
+            client = self.ask("Live")
+            self.stage.deliver(seconds(0, 1))
+            self.assertEqual(client.body, SECOND)
+            self.assertEqual(self.ask("Live", "").answer().status, 302)
+            client.leave()
+            self.stage.loop.advance(3)
+        self.assertEqual(self.stage.outcomes(), ["viewer_left", "viewer_left"])
+        self.stage.assert_nothing_left()
+
+    def test_another_form(self) -> None:
+        """A stream goes on, and begins, from a source of another form than the channel is listed with."""
+        self.stage.sources["1"].append(("p", Source(SourceKind.HLS, url="http://origin.test/7")))
+        client = self.ask("Live")
+        self.stage.deliver(seconds(0, 1))
+        self.stage.origins.taps[-1].finish()
+        self.stage.deliver(seconds(0, 2))
+        self.assertEqual((self.stage.origins.asked, len(client.body)), (["1", "7"], 3 * len(SECOND)))
+        client.leave()
+        self.stage.loop.advance(3)
+        self.stage.origins.script["1"] = [UpstreamError(504, "the origin does not answer")]
+        client = self.ask("Live")
+        self.stage.deliver(seconds(0, 1))
+        self.assertEqual(client.body, SECOND)
 
     def test_a_zap(self) -> None:
         """A player that zaps on an account of one connection waits a moment for its own old one to be free."""
@@ -168,6 +196,20 @@ class SharedTests(StreamTestCase):
         self.stage.deliver(seconds(0, 1))
         self.assertEqual(new.body, SECOND)
         self.assertEqual((self.stage.slots.used("p"), self.stage.outcomes()), (1, ["viewer_left"]))
+
+    def test_a_quick_zap(self) -> None:
+        """Its new channel begins soon after the old connection is free, not only when the wait is over."""
+        self.stage.limits["p"] = 1
+        old = self.ask("Live")
+        self.stage.deliver(seconds(0, 1))
+        new = self.ask("HLS")
+        self.stage.loop.advance(ZAP_LOOK)
+        self.stage.loop.settle()
+        old.leave()
+        self.stage.loop.advance(ZAP_LOOK)
+        self.stage.loop.settle()
+        self.stage.deliver(seconds(0, 1))
+        self.assertEqual(new.body, SECOND)
 
     def test_full(self) -> None:
         """Who is not that player is refused with a sentence, and told when to come again."""
@@ -220,11 +262,17 @@ class AloneTests(StreamTestCase):
         self.stage.assert_nothing_left()
 
     def test_a_playlist_in_disguise(self) -> None:
-        """What turns out to be a playlist is followed there too."""
+        """What turns out to be a playlist is followed there too, or made a stream of where that is asked for."""
         self.stage.isolated = {self.stage.channel("Live").id}
-        self.stage.origins.script["1"] = [FoundPlaylist()]
-        self.assertEqual(self.ask("Live").answer().status, 302)
+        self.stage.origins.script["1"] = [FoundPlaylist(), FoundPlaylist(), Media.TS]
+        self.assertEqual(self.ask("Live", "").answer().status, 302)
         self.assertEqual(self.stage.outcomes(), ["completed"])
+        client = self.ask("Live")
+        self.stage.origins.taps[-1].deliver(SECOND)
+        self.assertEqual(client.body, SECOND)
+        client.leave()
+        self.assertEqual(self.stage.outcomes(), ["completed", "viewer_left"])
+        self.stage.assert_nothing_left()
 
 
 class FilmTests(StreamTestCase):

@@ -35,6 +35,11 @@ class TreeTests(SynchronousTestCase):
             answer = self.stage.ask(path).answer()
             self.assertEqual((answer.status, answer.headers["Content-Type"].lower()), (status, kind), path)
 
+    def test_live(self) -> None:
+        """What happens can be listened to."""
+        answer = self.stage.ask("/api/live", method="HEAD").answer("HEAD")
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "text/event-stream"))
+
     def test_what_is_on(self) -> None:
         """Health tells of a channel that is on, with its source, its viewers and what came in."""
         viewer = self.stage.ask(self.stage.path("Live"))

@@ -64,6 +64,7 @@ class ScheduleTests(SynchronousTestCase):
         self.assertEqual(
             skipped,
             {
+                "a channel without an id": 6,
                 "not an event": 4,
                 "no time or no title": 4,
                 "a time is not between 00:00 and 23:59": 1,

@@ -1,0 +1,220 @@
+"""
+``/api/live``: what happens, as Server-Sent Events (WHATWG HTML, section 9.2).
+
+A client is a position in what `iptvd.activity.Activity` keeps. What is written goes to its connection; while that is
+full nothing is, and the client is behind by what happens meanwhile. One that reads again gets what it has missed, one
+that does not is let go: neither takes memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from iptvd.activity import Activity, Happening, Kind
+from iptvd.web.player import break_off
+from iptvd.web.request import AnswerResource, Refusal, argument, header
+from iptvd.web.sockets import watch_over
+
+#: Clients at once.
+MOST = 200
+#: Seconds after which a client is told that we are still there; proxies close what is silent for a minute.
+HEARTBEAT = 15.0
+#: Seconds that a client may take nothing while there is something for it.
+PATIENCE = 30.0
+#: Happenings that are written at once: some ten kilobytes.
+AT_ONCE = 32
+#: Milliseconds after which a client whose connection broke is to come back.
+RETRY = 3000
+
+_HEADERS = (
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-store"),
+    # Else nginx would keep it until there is enough of it.
+    ("X-Accel-Buffering", "no"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+
+def _kinds_asked(request: Request) -> frozenset[Kind]:
+    """
+    What a client wants to hear of; all of it without a word of that.
+
+    :raises Refusal: when there is no such kind.
+    """
+    names = [name.strip() for name in argument(request, "types").split(",") if name.strip()]
+    try:
+        return frozenset(map(Kind, names) if names else Kind)
+    except ValueError:
+        raise Refusal(400, f"types is some of {', '.join(kind.value for kind in Kind)}, with commas between") from None
+
+
+def _heard_last(request: Request) -> int | None:
+    """
+    The number of what a client heard last, None when it does not say.
+
+    The header is what a browser sends when it comes back, whatever its first request had in the query. What is no
+    number of ours is one that nothing is known of.
+    """
+    told = header(request, "Last-Event-ID") or argument(request, "last_event_id")
+    if not told:
+        return None
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 17 else -1
+
+
+def _written(happening: Happening) -> bytes:
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (happening.id, happening.kind.value.encode(), happening.json)
+
+
+def _pieces(happenings: Sequence[Happening]) -> Iterator[Sequence[Happening]]:
+    """Some of them at a time: to write each by itself would take long where much has happened at once."""
+    for start in range(0, len(happenings), AT_ONCE):
+        yield happenings[start : start + AT_ONCE]
+
+
+class LiveResource(AnswerResource):
+    """The address itself."""
+
+    open_to_pages = True
+
+    def __init__(self, activity: Activity, clock: IReactorTime) -> None:
+        super().__init__()
+        self._activity = activity
+        self._clock = clock
+        self._clients: set[_Client] = set()
+
+    async def answer(self, request: Request) -> bytes | None:
+        """Begin to tell."""
+        kinds, last = _kinds_asked(request), _heard_last(request)
+        full = len(self._clients) >= MOST
+        if self._activity.closed or full:
+            reason = f"{MOST} clients listen already" if full else "iptvd is stopping"
+            raise Refusal(503, reason, (("Retry-After", "5"),))
+        for name, value in _HEADERS:
+            request.setHeader(name, value)
+        if request.method == b"HEAD":
+            return b""
+        client = _Client(request, self._activity, self._clock, kinds, self._clients.discard)
+        self._clients.add(client)
+        client.start(last)
+        return None
+
+
+@implementer(IPushProducer)
+class _Client:
+    """
+    One client.
+
+    :param over: is told when it is gone.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        activity: Activity,
+        clock: IReactorTime,
+        kinds: frozenset[Kind],
+        over: Callable[[_Client], None],
+    ) -> None:
+        self._request = request
+        self._activity = activity
+        self._clock = clock
+        self._kinds = kinds
+        self._over = over
+        self._position = activity.newest
+        self._paused = False
+        self._forget: Callable[[], None] | None = None
+        self._timer: IDelayedCall | None = None
+
+    def start(self, last: int | None) -> None:
+        """Tell what has happened since the client heard something last, and go on."""
+        request = self._request
+        request.notifyFinish().addErrback(self._left)
+        self._forget = self._activity.listen(self._go_on)
+        self._wait(HEARTBEAT, self._beat)
+        request.registerProducer(self, True)
+        watch_over(request.transport)
+        if last is not None:
+            self._position = last
+        # Something at once, so that the client knows that it is connected, and where.
+        request.write(b"retry: %d\n:\n\n" % RETRY)
+        self._go_on()
+        self._mark()
+
+    def _mark(self) -> None:
+        """Have the client know how far it is, though it was told nothing: it may have asked for few kinds."""
+        if not self._paused and self._forget is not None:
+            self._request.write(b":\nid: %d\n\n" % self._position)
+
+    def _beat(self) -> None:
+        self._wait(HEARTBEAT, self._beat)
+        self._mark()
+
+    def _go_on(self) -> None:
+        """Tell what there is to tell, as far as there is room."""
+        if self._paused or self._forget is None:
+            return
+        found = self._activity.since(self._position)
+        if found is None:
+            # It cannot be told what it has missed, only that it has.
+            self._position = self._activity.newest
+            self._request.write(b"id: %d\nevent: reset\ndata: {}\n\n" % self._position)
+        for some in _pieces(found or ()):
+            self._position = some[-1].id
+            data = b"".join(_written(each) for each in some if each.kind in self._kinds)
+            if data and not self._write(data):
+                return
+        if self._activity.closed:
+            self._stop()
+            self._request.unregisterProducer()
+            self._request.finish()
+
+    def _write(self, data: bytes) -> bool:
+        """Whether there is room for more: writing may fill the connection."""
+        self._request.write(data)
+        return not self._paused
+
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._clock.callLater(seconds, then)
+
+    def _stop(self) -> None:
+        if self._forget is None:
+            return
+        self._forget()
+        self._forget = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._over(self)
+
+    def _left(self, failure: Failure) -> None:
+        """The client is gone."""
+        self._stop()
+
+    def _let_go(self) -> None:
+        """It reads nothing."""
+        self._stop()
+        self._request.unregisterProducer()
+        break_off(self._request, at_once=True)
+
+    # IPushProducer
+
+    def pauseProducing(self) -> None:
+        """There is no room: the client reads more slowly than things happen."""
+        self._paused = True
+        self._wait(PATIENCE, self._let_go)
+
+    def resumeProducing(self) -> None:
+        """There is room again."""
+        self._paused = False
+        self._wait(HEARTBEAT, self._beat)
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self._stop()

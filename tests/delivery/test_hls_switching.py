@@ -1,0 +1,626 @@
+"""HLS whose source fails while it plays: another one carries on, and players notice a discontinuity at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
+
+from iptvd.delivery import hls_sessions, hls_switching
+from iptvd.delivery.hls_freshness import OVERDUE
+from iptvd.delivery.hls_switching import TRIAL
+from iptvd.delivery.opening import Ask
+from iptvd.delivery.session import Viewer
+from iptvd.errors import UpstreamError
+from iptvd.model import Channel, Outcome, Source, SourceKind
+from iptvd.protocols.hls_playlist import parse
+from iptvd.protocols.hls_values import MediaPlaylist
+from tests.delivery.test_hls import HlsTestCase, tokens_in
+from tests.delivery.test_hub import VIEWER
+from tests.delivery.test_opening import response
+
+OTHER = Viewer("192.168.1.3")
+TARGET = 6
+#: Seconds after which a player may load its playlist again and gets it from the origin.
+RELOAD = TARGET
+ONE, TWO, THREE = ("one.test/index.m3u8", "two.test/index.m3u8", "three.test/index.m3u8")
+DOWN = response(b"", "500 x")
+GONE = response(b"", "403 x")
+MASTER = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2\nhigh.m3u8\n"
+SOUND = b'#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="sound.m3u8"\n'
+WORDS = b'#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="s",URI="words.m3u8"\n'
+APART = SOUND + WORDS + b'#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a",SUBTITLES="s"\nhigh.m3u8\n'
+
+#: What is answered, None for nothing at all.
+Page = bytes | None
+
+
+def live(first: int, more: str = "", prefix: str = "", end: str = "") -> bytes:
+    """A playlist of six segments from a number on."""
+    lines = ["#EXTM3U", f"#EXT-X-TARGETDURATION:{TARGET}", f"#EXT-X-MEDIA-SEQUENCE:{first}", *([more] if more else [])]
+    for number in range(first, first + 6):
+        lines += [f"#EXTINF:{TARGET},", f"{prefix}{number}.ts"]
+    return "\n".join([*lines, end, ""]).encode()
+
+
+class SwitchingTestCase(HlsTestCase):
+    """
+    Plays some origins, from a table.
+
+    :ivar pages: by host and path.
+    :ivar switches: what was told of them.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pages: dict[str, Callable[[], Page]] = {}
+        self.asks: list[str] = []
+        self._answered = 0
+        self.given = []
+        self.offer("p", ONE)
+        self.offer("q", TWO)
+        self.watched()
+
+    def watched(self) -> None:
+        """Note what is told of switches."""
+        self.switches: list[tuple[str, str, str]] = []
+
+        def switched(channel: Channel, former: str, source: str, reason: str) -> None:
+            self.switches.append((former, source, reason))
+
+        self.relay.switching.switched = switched
+
+    def offer(self, provider: str, address: str) -> None:
+        """One source more, whose playlist moves on with the time."""
+        headers = (("Referer", provider),)
+        self.given = [*self.given, (provider, Source(SourceKind.HLS, url=f"http://{address}", headers=headers))]
+        begin = 1000 * len(self.given)
+        self.pages[address] = lambda: response(live(begin + int(self.clock.seconds()) // TARGET))
+
+    def give(self, address: str, page: Page) -> None:
+        self.pages[address] = lambda: page
+
+    def freeze(self, address: str) -> None:
+        """The playlist stays as it is."""
+        self.give(address, self.pages[address]())
+
+    def settle(self) -> None:
+        """Answer what was asked."""
+        connections = self.network.connections
+        while self._answered < len(connections):
+            target, protocol, transport = connections[self._answered]
+            self._answered += 1
+            address = f"{target.host}{target.target}"
+            self.asks.append(address)
+            page = self.pages.get(address, lambda: response(b"", "404 x"))()
+            if page is not None and not transport.aborted:
+                protocol.dataReceived(page)
+
+    def begin(self, viewer: Viewer = VIEWER) -> list[str]:
+        """Open the channel; the tokens of its playlists."""
+        assert self.channel is not None
+        work = Deferred.fromCoroutine(self.relay.open(self.channel, viewer))
+        self.settle()
+        return tokens_in(self.successResultOf(work))
+
+    def asking(self, token: str, viewer: Viewer = VIEWER, query: str = "") -> Deferred[bytes]:
+        work = Deferred.fromCoroutine(self.relay.playlist(token, query, viewer))
+        self.settle()
+        return work
+
+    def read(self, token: str, viewer: Viewer = VIEWER, seconds: float = RELOAD) -> MediaPlaylist:
+        """The playlist some time later, as a player reads it."""
+        self.clock.advance(seconds)
+        return self.parsed(self.successResultOf(self.asking(token, viewer)))
+
+    def parsed(self, body: bytes) -> MediaPlaylist:
+        found = parse(body, "http://player.test/content/x.m3u8")
+        assert isinstance(found, MediaPlaylist)
+        return found
+
+    def urls(self, playlist: MediaPlaylist) -> list[str]:
+        """Where its segments are at their origin, as far as it shows."""
+        found = []
+        for segment in playlist.segments:
+            (token,) = tokens_in(segment.uri.encode())
+            found.append(self.relay._tokens.open(token).url.removeprefix("http://"))
+        return found
+
+    def used(self) -> list[int]:
+        return [self.slots.used(provider) for provider in ("p", "q")]
+
+
+class GoesOnTests(SwitchingTestCase):
+    def test_each_way_to_fail(self) -> None:
+        """Whatever becomes of its playlist, the player has the next source's, numbered on, at the same address."""
+        for number, page in enumerate((DOWN, GONE, response(b"<html>"), response(b"", "404 x"))):
+            self.setUp()
+            (token,) = self.begin()
+            before = self.read(token, seconds=0)
+            self.assertEqual((before.media_sequence, before.discontinuity_sequence), (1000, 0))
+            self.give(ONE, page)
+            now = self.read(token)
+            self.assertEqual(self.urls(now), [f"two.test/{at}.ts" for at in (2004, 2005, 2006)], number)
+            self.assertEqual((now.media_sequence, now.end), (before.end, before.end + 3))
+            self.assertEqual([each.discontinuity for each in now.segments], [True, False, False])
+            self.assertEqual((len(self.hub.sessions), self.used()), (1, [0, 1]))
+            self.assertEqual([each[:2] for each in self.switches], [("p/0", "q/1")])
+
+    def test_refused(self) -> None:
+        """An origin that takes no connection any more has failed."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.network.failures = [ConnectionRefusedError()]
+        self.assertEqual(self.urls(self.read(token))[0], "two.test/2004.ts")
+
+    def test_goes_on(self) -> None:
+        """From then on it moves on as the other source does, and each segment keeps its number and its address."""
+        (token,) = self.begin()
+        before = self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        known = {segment.sequence: segment.uri for segment in before.segments}
+        for _ in range(12):
+            now = self.read(token)
+            for segment in now.segments:
+                self.assertEqual(known.setdefault(segment.sequence, segment.uri), segment.uri)
+            self.assertGreaterEqual(now.media_sequence, before.media_sequence)
+            self.assertGreaterEqual(now.end, before.end)
+            self.assertEqual(now.discontinuity_sequence, 0 if now.segments[0].discontinuity else 1)
+            before = now
+        self.assertEqual(sorted(known), list(range(1000, before.end)))
+        self.assertEqual(len(before.segments), 6)
+
+    def test_there_and_back(self) -> None:
+        """When the other one fails as well, the first is gone on with if it works again, or the one after."""
+        self.offer("r", THREE)
+        (token,) = self.begin()
+        end = self.read(token, seconds=0).end
+        good = self.pages[ONE]
+        for fails, works in ((ONE, TWO), (TWO, THREE), (THREE, ONE)):
+            self.give(fails, DOWN)
+            if works == ONE:
+                self.pages[ONE] = good
+            now = self.read(token)
+            self.assertTrue(self.urls(now)[0].startswith(works.partition("/")[0]))
+            self.assertEqual((now.media_sequence, now.segments[0].discontinuity), (end, True))
+            end = now.end
+        self.assertEqual(now.discontinuity_sequence, 2)
+        self.assertEqual([each[1] for each in self.switches], ["q/1", "r/2", "p/0"])
+
+    def test_frozen(self) -> None:
+        """A playlist that does not move on any more is left when it is overdue, and not before."""
+        (token,) = self.begin()
+        before = self.read(token, seconds=0)
+        self.freeze(ONE)
+        while self.clock.seconds() + TARGET / 2 < (1 + OVERDUE) * TARGET:
+            self.assertEqual(self.read(token, seconds=TARGET / 2), before)
+        now = self.read(token, seconds=TARGET / 2)
+        self.assertEqual((now.media_sequence, self.urls(now)[0]), (before.end, "two.test/2005.ts"))
+        self.assertIn("does not move on", self.switches[0][2])
+
+    def test_frozen_at_once(self) -> None:
+        """What is at hand is not given to a player that has to be given another source."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.freeze(ONE)
+        self.network.failures = []
+        (another,) = self.begin(OTHER)
+        self.give(TWO, DOWN)
+        for _ in range(5):
+            self.read(another, OTHER, TARGET / 2)
+        # The other source was tried in vain: what there is stays.
+        self.assertIsNone(self.relay.playlist_at_once(token))
+        self.assertEqual(self.urls(self.read(token, seconds=0))[0], "one.test/1000.ts")
+        self.offer("q", TWO)
+        self.given.pop()
+        now = self.read(token, seconds=1)
+        self.assertEqual(now.segments[0].discontinuity, True)
+        self.assertEqual(self.relay.playlist_at_once(token), self.successResultOf(self.asking(token)))
+
+    def test_an_origin_that_says_nothing(self) -> None:
+        """A playlist that does not come is not waited for longer than until it is overdue."""
+        (token,) = self.begin()
+        before = self.read(token, seconds=0)
+        self.give(ONE, None)
+        self.clock.advance(TARGET)
+        work = self.asking(token)
+        self.clock.advance(OVERDUE * TARGET - 1)
+        self.assertNoResult(work)
+        self.clock.advance(1)
+        self.settle()
+        self.assertEqual(self.parsed(self.successResultOf(work)).media_sequence, before.end)
+        self.assertEqual(self.clock.getDelayedCalls(), self.clock.getDelayedCalls())
+
+    def test_before_anything_was_had(self) -> None:
+        """A player that has had nothing yet gets the other source's playlist as it is."""
+        (token,) = self.begin()
+        self.clock.advance(TARGET)
+        self.give(ONE, DOWN)
+        now = self.read(token, seconds=0)
+        self.assertEqual((now.media_sequence, now.segments[0].discontinuity), (2001, False))
+
+    def test_counting_anew(self) -> None:
+        """When the source that carries on restarts and counts anew, the player's numbers go on all the same."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        before = self.read(token)
+        self.give(TWO, response(live(0)))
+        now = self.read(token)
+        self.assertEqual((now.media_sequence, self.urls(now)[0]), (before.end, "two.test/3.ts"))
+        self.assertEqual((now.discontinuity_sequence, now.segments[0].discontinuity), (1, True))
+
+    def test_directives(self) -> None:
+        """Numbers that are the player's own are not asked of the source that carries on."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.give(f"{ONE}?_HLS_msn=1007", DOWN)
+        self.clock.advance(TARGET)
+        self.successResultOf(self.asking(token, query="_HLS_msn=1007"))
+        self.clock.advance(TARGET)
+        self.successResultOf(self.asking(token, query="_HLS_msn=1010"))
+        self.assertEqual(self.asks[-3:], [f"{ONE}?_HLS_msn=1007", TWO, TWO])
+
+    def test_segments(self) -> None:
+        """A segment is asked for as its own source wants it, whichever the player has now, and after a restart."""
+        (token,) = self.begin()
+        old = self.read(token, seconds=0).segments[-1].uri
+        self.give(ONE, DOWN)
+        new = self.read(token).segments[-1].uri
+        for restarted in (False, True):
+            for uri, name in ((old, "p"), (new, "q"), (old, "p")):
+                (segment,) = tokens_in(uri.encode())
+                if restarted and name == "q":
+                    self.relay = self.start()
+                self.assertIsNone(self.relay.content_at_once(segment))
+                work = Deferred.fromCoroutine(self.relay.content(segment, None, Ask(), VIEWER))
+                self.assertIn(b"Referer: %b\r\n" % name.encode(), self.network.connections[-1][2].value())
+                work.addErrback(lambda failure: None)
+                work.cancel()
+
+    def test_a_source_that_is_no_more(self) -> None:
+        """A segment of a source that there is no more is asked for as the session's own are."""
+        (token,) = self.begin()
+        old = self.read(token, seconds=0).segments[-1].uri
+        self.relay = self.start()
+        self.given = self.given[1:]
+        (segment,) = tokens_in(old.encode())
+        for _ in range(2):
+            work = Deferred.fromCoroutine(self.relay.content(segment, None, Ask(), VIEWER))
+            self.assertIn(b"Referer: q\r\n", self.network.connections[-1][2].value())
+            work.addErrback(lambda failure: None)
+            work.cancel()
+
+    def test_after_a_restart(self) -> None:
+        """After a restart a player goes on with what its address names, or the next source when that still fails."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.read(token)
+        self.relay = self.start()
+        now = self.read(token)
+        self.assertEqual((self.urls(now)[0], now.media_sequence), ("two.test/2002.ts", 2002))
+
+    def test_a_pause(self) -> None:
+        """A player that pauses for longer than its session lasts has its numbers go on all the same."""
+        self.patch(hls_sessions, "FORMER", 1)
+        tokens = {viewer: self.begin(viewer)[0] for viewer in (OTHER, VIEWER)}
+        for viewer, token in tokens.items():
+            self.read(token, viewer, seconds=0)
+        self.give(ONE, DOWN)
+        self.clock.advance(TARGET)
+        ends = {viewer: self.read(token, viewer, seconds=1).end for viewer, token in tokens.items()}
+        self.assertEqual(set(ends.values()), {1009})
+        self.clock.pump([1] * 60)
+        self.assertEqual(len(self.hub.sessions), 0)
+        now = self.read(tokens[VIEWER], seconds=0)
+        self.assertEqual((now.media_sequence, self.urls(now)[0]), (1013, "two.test/2011.ts"))
+        # Only of so many it is remembered.
+        self.assertEqual(self.read(tokens[OTHER], OTHER, seconds=0).media_sequence, 2011)
+
+    def test_a_pause_after_which_it_is_gone(self) -> None:
+        """Numbers go on, too, when the source that carried on is no more there after a pause."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        good = self.pages[ONE]
+        self.give(ONE, DOWN)
+        end = self.read(token).end
+        self.clock.pump([1] * 60)
+        self.pages[ONE] = good
+        self.given = self.given[:1]
+        now = self.read(token, seconds=0)
+        self.assertEqual((now.media_sequence, self.urls(now)[0]), (end, "one.test/1014.ts"))
+
+
+class WithoutAnotherTests(SwitchingTestCase):
+    def test_alone(self) -> None:
+        """Where there is no other source the player is told what is wrong, or has what does not move on."""
+        self.given = self.given[:1]
+        (token,) = self.begin()
+        before = self.read(token, seconds=0)
+        self.freeze(ONE)
+        for _ in range(8):
+            self.assertEqual(self.read(token), before)
+        self.give(ONE, DOWN)
+        self.clock.advance(TARGET)
+        self.assertIn("500", str(self.failureResultOf(self.asking(token), UpstreamError).value))
+        self.assertEqual((self.used(), self.switches), ([1, 0], []))
+
+    def test_none_works(self) -> None:
+        """When no source works, the others are not asked again with each request, and later they are."""
+        nothing = response(b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n")
+        for page in (DOWN, GONE, nothing, response(live(5, end="#EXT-X-ENDLIST"))):
+            self.setUp()
+            (token,) = self.begin()
+            self.read(token, seconds=0)
+            self.give(ONE, DOWN)
+            self.give(TWO, page)
+            self.clock.advance(TARGET)
+            for _ in range(20):
+                self.failureResultOf(self.asking(token), UpstreamError)
+            self.assertEqual((self.asks.count(TWO), self.used()), (1, [1, 0]))
+            self.pages[TWO] = lambda: response(live(2000))
+            self.assertEqual(self.urls(self.read(token, seconds=10))[0], "two.test/2003.ts")
+
+    def test_one_that_does_not_answer(self) -> None:
+        """Another source that does not answer is not waited for for long."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.give(TWO, None)
+        self.clock.advance(TARGET)
+        work = self.asking(token)
+        self.assertNoResult(work)
+        self.clock.advance(TRIAL)
+        self.assertIn("500", str(self.failureResultOf(work, UpstreamError).value))
+        self.assertEqual(self.used(), [1, 0])
+
+    def test_both_frozen(self) -> None:
+        """From a source that does not move on one that does not either is not gone back to."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.freeze(ONE)
+        self.freeze(TWO)
+        for _ in range(20):
+            self.read(token)
+        self.assertEqual(self.switches, [("p/0", "q/1", "its playlist does not move on")])
+
+    def test_no_sources(self) -> None:
+        """When a channel has no source at all any more, the player is told what is wrong with its own."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.clock.advance(TARGET)
+        self.given = []
+        self.failureResultOf(self.asking(token), UpstreamError)
+
+    def test_films(self) -> None:
+        """A film is not begun anew in the middle because its playlist fails when it is loaded again."""
+        self.give(ONE, response(live(0, end="#EXT-X-ENDLIST")))
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.clock.advance(TARGET)
+        self.failureResultOf(self.asking(token), UpstreamError)
+        self.assertEqual(self.switches, [])
+
+    def test_an_old_address(self) -> None:
+        """Another source that refuses is resolved anew before it counts."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.clock.advance(TARGET)
+        moved: list[Source] = []
+
+        def refused() -> Page:
+            moved.append(Source(SourceKind.HLS, url="http://two.test/new/index.m3u8"))
+            self.given = [self.given[0], ("q", moved[-1])]
+            return GONE
+
+        self.pages[TWO] = refused
+        self.give("two.test/new/index.m3u8", response(live(7)))
+        self.assertEqual(self.urls(self.read(token, seconds=0))[0], "two.test/new/10.ts")
+
+
+class VariantTests(SwitchingTestCase):
+    def several(self, master: bytes, *names: str) -> None:
+        """Both sources have these playlists."""
+        for host, begin in (("one.test", 1000), ("two.test", 2000)):
+            self.give(f"{host}/index.m3u8", response(master))
+            for name in names:
+                self.give(f"{host}/{name}.m3u8", response(live(begin, prefix=f"{name}-")))
+
+    def fail(self, *names: str) -> None:  # type: ignore[override]
+        for name in ("index", *names):
+            self.give(f"one.test/{name}.m3u8", DOWN)
+
+    def test_each_in_its_place(self) -> None:
+        """Each variant goes on with the one in its place, also one that was not asked for before, numbered alike."""
+        self.several(MASTER, "low", "high")
+        low, high = self.begin()
+        end = self.read(high, seconds=0).end
+        self.fail("low", "high")
+        now = self.read(high)
+        self.assertEqual((self.urls(now)[0], now.media_sequence), ("two.test/high-2003.ts", end))
+        other = self.read(low, seconds=0)
+        self.assertEqual((self.urls(other)[0], other.media_sequence), ("two.test/low-2003.ts", end))
+        self.assertTrue(other.segments[0].discontinuity)
+        self.assertEqual(len(self.switches), 1)
+
+    def test_from_one_to_variants_and_back(self) -> None:
+        """A source with one playlist is carried on by one of another's variants, and the other way round."""
+        for first, second in ((ONE, TWO), (TWO, ONE)):
+            self.setUp()
+            self.several(MASTER, "low", "high")
+            self.give(ONE, response(live(1000)) if first == ONE else response(MASTER))
+            self.give(TWO, response(live(2000)) if first == TWO else response(MASTER))
+            token = self.begin()[-1]
+            end = self.read(token, seconds=0).end
+            self.fail("low", "high")
+            now = self.read(token)
+            self.assertEqual(now.media_sequence, end, second)
+            self.assertTrue(self.urls(now)[0].startswith("two.test/"))
+
+    def test_sound_apart(self) -> None:
+        """Sound that is apart goes on with the other source's sound, and what it does not have is not there."""
+        self.several(APART, "sound", "words", "high")
+        self.give(TWO, response(APART.replace(WORDS, b"")))
+        sound, words, high = self.begin()
+        ends = {token: self.read(token, seconds=0).end for token in (sound, words, high)}
+        self.fail("sound", "words", "high")
+        for token, name in ((sound, "sound"), (high, "high")):
+            now = self.read(token)
+            self.assertEqual((self.urls(now)[0], now.media_sequence), (f"two.test/{name}-2003.ts", ends[token]))
+        self.assertEqual(self.failureResultOf(self.asking(words), UpstreamError).value.status, 404)
+        self.assertIsNone(self.relay.playlist_at_once(words))
+
+    def test_sound_that_is_not_apart(self) -> None:
+        """Where the other source has its sound in the variant, the address of the sound leads there."""
+        self.several(APART, "sound", "words", "high")
+        self.give(TWO, response(b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhigh.m3u8\n"))
+        sound, _, high = self.begin()
+        for token in (sound, high):
+            self.read(token, seconds=0)
+        self.fail("sound", "high")
+        self.assertEqual([self.urls(self.read(token))[0] for token in (sound, high)], ["two.test/high-2003.ts"] * 2)
+
+    def test_what_can_be_missed(self) -> None:
+        """That subtitles fail is no reason to leave a source."""
+        self.several(APART, "sound", "words", "high")
+        _, words, high = self.begin()
+        self.read(high, seconds=0)
+        self.give("one.test/words.m3u8", DOWN)
+        self.failureResultOf(self.asking(words), UpstreamError)
+        self.assertEqual(self.urls(self.read(high))[0], "one.test/high-1000.ts")
+
+    def test_at_the_same_moment(self) -> None:
+        """Picture and sound that are asked for at the same moment go over together, and one connection is held."""
+        self.several(APART, "sound", "words", "high")
+        sound, _, high = self.begin()
+        for token in (sound, high):
+            self.read(token, seconds=0)
+        self.fail("sound", "high")
+        self.clock.advance(TARGET)
+        works = [Deferred.fromCoroutine(self.relay.playlist(token, "", VIEWER)) for token in (sound, high)]
+        self.settle()
+        urls = [self.urls(self.parsed(self.successResultOf(work)))[0] for work in works]
+        self.assertEqual(urls, ["two.test/sound-2003.ts", "two.test/high-2003.ts"])
+        self.assertEqual((self.used(), len(self.switches)), ([0, 1], 1))
+
+    def test_many_addresses(self) -> None:
+        """What a player has had is remembered of so many addresses at most."""
+        self.patch(hls_sessions, "ADDRESSES", 1)
+        self.several(MASTER, "low", "high")
+        for token in self.begin():
+            self.read(token, seconds=0)
+        (hls,) = self.relay._sessions
+        self.assertEqual(list(hls.threads), ["http://one.test/high.m3u8"])
+
+
+class SlotTests(SwitchingTestCase):
+    @contextmanager
+    def taken(self, provider: str) -> Iterator[None]:
+        slot = self.slots.take(provider)
+        assert slot is not None
+        yield
+        slot.release()
+
+    def test_none_free(self) -> None:
+        """A source without a connection to spare is passed over, and what there was is kept."""
+        self.limits = {"p": 1, "q": 1}
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.clock.advance(TARGET)
+        with self.taken("q"):
+            self.failureResultOf(self.asking(token), UpstreamError)
+            self.assertEqual(self.used(), [1, 1])
+        self.assertEqual(self.urls(self.read(token, seconds=0))[0], "two.test/2004.ts")
+        self.assertEqual(self.used(), [0, 1])
+
+    def test_a_session_without_one(self) -> None:
+        """A session whose connection somebody else has got goes on with a source that has one."""
+        self.limits = {"p": 1}
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        (hls,) = self.relay._sessions
+        hls.let_go()
+        with self.taken("p"):
+            self.assertEqual(self.urls(self.read(token))[0], "two.test/2004.ts")
+            self.given = self.given[:1]
+            self.give(TWO, DOWN)
+            self.clock.advance(TARGET)
+            self.failureResultOf(self.asking(token), UpstreamError)
+
+    def test_one_connection_for_both(self) -> None:
+        """Where a provider has both sources and allows one connection, all viewers leave the one that fails."""
+        self.limits = {"p": 1}
+        self.given = [("p", source) for _, source in self.given]
+        tokens = {viewer: self.begin(viewer)[0] for viewer in (VIEWER, OTHER)}
+        for viewer, token in tokens.items():
+            self.read(token, viewer, seconds=0)
+        self.freeze(ONE)
+        self.give(TWO, DOWN)
+        for _ in range(4):
+            for viewer, token in tokens.items():
+                self.assertEqual(self.urls(self.read(token, viewer, TARGET / 2))[0], "one.test/1000.ts")
+        self.assertEqual([hls.slot is not None for hls in self.relay._sessions], [True, True])
+        self.clock.advance(5)
+        self.give(TWO, response(live(2000)))
+        for viewer, token in tokens.items():
+            self.assertEqual(self.parsed(self.successResultOf(self.asking(token, viewer))).media_sequence, 1006)
+        self.assertEqual((self.used(), len(self.switches)), ([1, 0], 1))
+        for session in list(self.hub.sessions.values()):
+            session.end(Outcome.ENDED_BY_OPERATOR)
+        self.assertEqual(self.used(), [0, 0])
+
+    def test_ended_meanwhile(self) -> None:
+        """A session that ends while another source is tried for it leaves nothing."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.give(TWO, None)
+        self.clock.advance(TARGET)
+        work = self.asking(token)
+        (session,) = self.hub.sessions.values()
+        session.end(Outcome.ENDED_BY_OPERATOR)
+        self.network.connections[-1][1].dataReceived(response(live(2000)))
+        self.failureResultOf(work, UpstreamError)
+        self.assertEqual((self.used(), self.switches), ([0, 0], []))
+
+    def test_a_viewer_that_leaves(self) -> None:
+        """A viewer that leaves while another source is tried for it keeps no second connection."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.give(TWO, None)
+        self.clock.advance(TARGET)
+        work = self.asking(token)
+        self.assertEqual(self.used(), [1, 1])
+        work.addErrback(lambda failure: None)
+        work.cancel()
+        self.assertEqual(self.used(), [1, 0])
+
+    def test_at_the_end(self) -> None:
+        """When its viewer has left, nothing is held of either source."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.read(token)
+        self.clock.pump([1] * 40)
+        self.assertEqual((self.used(), self.observer.events), ([0, 0], ["started", "viewer_left"]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_many_that_fail(self) -> None:
+        """Of only so many sources it is remembered that they failed."""
+        self.patch(hls_switching, "MOST_FAILING", 1)
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.give(TWO, DOWN)
+        self.clock.advance(TARGET)
+        self.failureResultOf(self.asking(token), UpstreamError)
+        self.assertEqual(len(self.relay.switching._failing), 1)

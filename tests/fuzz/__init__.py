@@ -1,0 +1,1 @@
+"""What readers of foreign bytes are fed at random with: see CONTRIBUTING.md."""
