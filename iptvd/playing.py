@@ -97,6 +97,7 @@ class Playing:
         self.hls = HlsRelay(
             hub, TokenBox(token_key, wall), self._find, reactor, sliced, config.proxy_content, self.cache
         )
+        self.hls.switching.switched = reporter.switched
         self.packaged = PackagedHls(hub, live, self._find, reactor, wall, config.hls_target)
         self._pipes = PipePool() if AVAILABLE else None
         means = Means(reactor, reactor, self._pipes, config.stall_timeout, config.client_timeout)

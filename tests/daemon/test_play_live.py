@@ -179,14 +179,18 @@ def test_unknown(daemon_of_all: Playing) -> None:
 
 
 def test_playlist_in_disguise(daemon_of_all: Playing, origin: OriginProcess) -> None:
-    """A channel that promised a stream and is a playlist is played as HLS, under either name."""
+    """A channel that promised a stream and is a playlist is either, as it is asked for; by default it is HLS."""
     path = daemon_of_all.path_of("Not what it says")
     assert path.endswith(".ts")
-    answer = daemon_of_all.get(path)
+    stream = watch(daemon_of_all.url + path)
+    stream.assert_plays()
+    assert stream.probed.container == "mpegts"
+    answer = daemon_of_all.get(path.removesuffix(".ts"))
     assert (answer.status, answer.body) == (302, b"")
     assert answer.headers["location"] == f"{daemon_of_all.url}{path.removesuffix('.ts')}.m3u8"
-    watch(daemon_of_all.url + path).assert_plays()
-    watch(answer.headers["location"]).assert_plays()
+    playlist = watch(answer.headers["location"])
+    playlist.assert_plays()
+    assert playlist.probed.container == "hls"
     assert path.replace(".ts", ".m3u8") in daemon_of_all.get("/").text
 
 
