@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import lzma
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from iptvd.errors import ProtocolError
+from iptvd.protocols.gunzip import MAGIC, gunzipped
 
 #: Bytes of plain text in one block, and of the file in one read.
 BLOCK = 64 * 1024
@@ -29,8 +29,8 @@ def plain(path: Path, limit: int) -> Iterator[bytes]:
     with path.open("rb") as file:
         first = file.read(BLOCK)
         blocks = _reads(file, first)
-        if first.startswith(b"\x1f\x8b"):
-            blocks = _gunzipped(blocks)
+        if first.startswith(MAGIC):
+            blocks = gunzipped(blocks, BLOCK, "the guide")
         elif first.startswith(b"\xfd7zXZ\x00"):
             blocks = _unxzed(blocks)
         for block in blocks:
@@ -49,24 +49,6 @@ def _reads(file: object, first: bytes) -> Iterator[bytes]:
     while block:
         yield block
         block = file.read(BLOCK)  # type: ignore[attr-defined]
-
-
-def _gunzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    inflate = zlib.decompressobj(wbits=31)
-    try:
-        for packed in blocks:
-            while packed:
-                if inflate.eof:
-                    # One file may hold several, one after another; what begins otherwise is padding.
-                    if packed[0] != 0x1F:
-                        return
-                    inflate = zlib.decompressobj(wbits=31)
-                yield inflate.decompress(packed, BLOCK)
-                packed = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
-    except zlib.error:
-        raise ProtocolError("the guide is a damaged gzip file") from None
-    if not inflate.eof:
-        raise ProtocolError("the guide is a gzip file that was cut short")
 
 
 def _unxzed(blocks: Iterator[bytes]) -> Iterator[bytes]:

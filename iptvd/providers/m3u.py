@@ -7,7 +7,6 @@ folder or a command, and what goes through ffmpeg is held to the protocols of it
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -27,6 +26,7 @@ from iptvd.errors import ConfigError, ProtocolError, ProviderError
 from iptvd.interfaces import IArchive, IProvider, IProviderMaker, ProviderContext
 from iptvd.model import Entry, Headers, Listing, ProviderState, Source, SourceKind
 from iptvd.protocols import catchup
+from iptvd.protocols.gunzip import MAGIC, gunzipped
 from iptvd.protocols.m3u import M3UEntry, M3UParser, allowed_header, catchup_of
 from iptvd.protocols.stream_url import (
     MANIFEST_TYPE,
@@ -207,29 +207,12 @@ def _plain(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Blocks of at most `STEP` bytes, decompressed when they turn out to be gzip (RFC 1952)."""
     first = next(blocks, b"")
     size = 0
-    for block in _inflated(chain((first,), blocks)) if first.startswith(b"\x1f\x8b") else chain((first,), blocks):
+    whole = chain((first,), blocks)
+    for block in gunzipped(whole, STEP, "the playlist") if first.startswith(MAGIC) else whole:
         size += len(block)
         if size > MAX_SIZE:
             raise ProtocolError(f"the playlist is larger than {MAX_SIZE >> 20} MiB: split it")
         yield block
-
-
-def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    inflate = zlib.decompressobj(wbits=31)
-    try:
-        for block in blocks:
-            while block:
-                if inflate.eof:
-                    if block[0] != 0x1F:
-                        # Padding, or what a program left there: gzip itself ignores it too.
-                        return
-                    inflate = zlib.decompressobj(wbits=31)
-                yield inflate.decompress(block, STEP)
-                block = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
-    except zlib.error:
-        raise ProtocolError("the playlist is a damaged gzip file: get it again") from None
-    if not inflate.eof:
-        raise ProtocolError("the playlist is a gzip file that was cut short: get it again")
 
 
 def _blocks_of_body(body: bytes) -> Iterator[bytes]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -18,6 +16,7 @@ from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import Ask, FoundPlaylist
 from iptvd.delivery.packaged import PackagedHls
+from iptvd.delivery.patience import patiently
 from iptvd.delivery.resuming import Reopen
 from iptvd.delivery.session import Face, Session
 from iptvd.errors import LimitError, UpstreamError
@@ -30,13 +29,6 @@ from iptvd.web.content import HLS_TYPE, ask_of
 from iptvd.web.player import Player, respond
 from iptvd.web.playlist import path_of
 from iptvd.web.request import AnswerResource, Refusal, caller_of, viewer_of
-
-T = TypeVar("T")
-
-#: Seconds that a viewer whose player zaps waits for its own old connection to be gone, before it is refused.
-ZAP = 0.2
-#: Seconds between two looks whether it is.
-ZAP_LOOK = 0.05
 
 _NAME = re.compile(r"([0-9]{1,10})(?:\.([A-Za-z0-9]{1,8}))?")
 
@@ -171,7 +163,7 @@ class StreamResource(AnswerResource):
         faces = self._faces
         session = self._admit(request, channel, Face.TS)
         try:
-            on_air = await self._patiently(lambda: faces.player.live.tune(channel, session.viewer, steady))
+            on_air = await patiently(faces.clock, lambda: faces.player.live.tune(channel, session.viewer, steady))
         except NotShareable:
             session.end(Outcome.COMPLETED, "it cannot be shared")
             return await self._play_alone(request, channel, as_live=True, steady=steady)
@@ -200,18 +192,6 @@ class StreamResource(AnswerResource):
             if hub.max_streams and len(hub.sessions) >= hub.max_streams:
                 raise
             raise _ended(error.sentence) from None
-
-    async def _patiently(self, begin: Callable[[], Awaitable[T]]) -> T:
-        clock = self._faces.clock
-        until = clock.seconds() + ZAP
-        while True:
-            try:
-                return await begin()
-            except LimitError:
-                # A player that zaps may open the new channel a moment before it closes the old one.
-                if clock.seconds() >= until:
-                    raise
-            await deferLater(clock, ZAP_LOOK)
 
     # What was shown before
 
@@ -245,7 +225,7 @@ class StreamResource(AnswerResource):
         ask = Ask() if live is not None else ask_of(request)
         session = self._admit(request, channel, Face.TS if as_live else Face.VOD)
         try:
-            source, opened = await self._patiently(lambda: hub.open(session, ask, live, steady))
+            source, opened = await patiently(self._faces.clock, lambda: hub.open(session, ask, live, steady))
         except FoundPlaylist:
             session.end(Outcome.COMPLETED, "followed as HLS")
             if isinstance(channel, Recording):

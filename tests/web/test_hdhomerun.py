@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.delivery.patience import ZAP
 from iptvd.errors import UpstreamError
 from iptvd.lineup import Lineup
 from iptvd.model import ChannelKind, Entry, Source, SourceKind
 from iptvd.protocols.hdhomerun import check_digit
 from iptvd.tuners import TUNERS
-from iptvd.web.stream import ZAP
 from tests.protocols.tsmaking import made_film
 from tests.web.building import Answer, entries, lineup_of
 from tests.web.loop import Client, Stage

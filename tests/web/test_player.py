@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.delivery import clips
 from iptvd.delivery.clips import SECONDS, Card, Clips
 from iptvd.delivery.opening import Opened
+from iptvd.delivery.patience import ZAP
 from iptvd.delivery.session import Face, Viewer
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
@@ -21,7 +22,6 @@ from iptvd.protocols.mpegts import null_packets
 from iptvd.protocols.sniff import Media
 from iptvd.web.player import LINGER, WORTH_TAKING
 from iptvd.web.request import Refusal
-from iptvd.web.stream import ZAP
 from tests.doubles import folder_for, offload
 from tests.protocols.test_upstream import Tap
 from tests.web.building import understood

@@ -7,12 +7,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened
+from iptvd.delivery.patience import ZAP, ZAP_LOOK
 from iptvd.delivery.session import Face
 from iptvd.errors import UpstreamError
 from iptvd.model import ChannelKind, Entry, Source, SourceKind
 from iptvd.protocols.mpegts import PACKET
 from iptvd.protocols.sniff import Media
-from iptvd.web.stream import ZAP, ZAP_LOOK
 from tests.protocols.test_upstream import Tap
 from tests.protocols.tsmaking import made_film
 from tests.web.building import Answer

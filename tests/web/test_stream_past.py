@@ -6,11 +6,11 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened
+from iptvd.delivery.patience import ZAP
 from iptvd.delivery.session import Face
 from iptvd.errors import UpstreamError
 from iptvd.model import ChannelKind, Entry, Source, SourceKind
 from iptvd.protocols.mpegts import PACKET
-from iptvd.web.stream import ZAP
 from tests.protocols.test_upstream import Tap
 from tests.web.building import Answer
 from tests.web.loop import Client, Stage
