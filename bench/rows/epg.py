@@ -134,7 +134,8 @@ def _watched(lab: Lab, guide: Path, small: Path, count: int) -> tuple[list[Table
             raise RuntimeError(f"the guide does not come in: {_guide_of(contender)}")
     took = time.monotonic() - begun
     say(f"taken in after {took:.0f} s")
-    _until(lambda: not [pid for pid in family(contender.process.pid) if pid != contender.process.pid], "the linking")
+    last = f"/api/epg/matches?offset={CHANNELS - 1}&limit=1"
+    _until(lambda: bool(contender.json(last)["matches"]), "the linking")
     linked = time.monotonic() - begun
     worst = max(worst, _lag(contender)["p99"])
     after = viewers.ask(do="tell")
