@@ -56,6 +56,9 @@ _VALUES: dict[str, tuple[str, str, str]] = {
     "probe": ("true", "yes", ""),
     "probe_interval": ("600", "2h", ""),
     "socks5": ('"proxy.test:1"', "bob:s3cret@proxy.test:1", ""),
+    "hdhomerun": ("false", "no", ""),
+    "hdhomerun_discovery": ("true", "yes", ""),
+    "hdhomerun_tuners": ('["news?group=News"]', "sports?group=Sports home?provider=home", ""),
     "logo_cache_mb": ("1", "2", ""),
 }
 
