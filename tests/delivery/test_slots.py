@@ -100,3 +100,44 @@ class SlotsTests(SynchronousTestCase):
         for _, slot in out:
             slot.release()
         self.assertEqual(slots.total, 0)
+
+
+class RandomSlotsTests(SynchronousTestCase):
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(["take", "share", "release", "release twice", "kill"]), st.integers(0, 5)),
+            max_size=80,
+        ),
+        st.integers(0, 3),
+    )
+    def test_whatever_happens_it_ends_at_zero(self, course: list[tuple[str, int]], limit: int) -> None:
+        """Joins, shares, leaves and failures in any order: never more than there are, and none at the end."""
+        slots = Slots(lambda provider: limit)
+        held: list[Slot] = []
+        idle: list[Slot] = []
+
+        def give_up(provider: str, viewer: Viewer | None) -> bool:
+            if not idle:
+                return False
+            idle.pop().release()
+            return True
+
+        slots.on_want(give_up)
+        for act, which in course:
+            if act in ("take", "share"):
+                slot = slots.take("p") if act == "take" else slots.share("p", which)
+                if slot is not None:
+                    held.append(slot)
+            elif held:
+                slot = held.pop(which % len(held))
+                if act == "kill":
+                    # What nobody watches lingers, until it is wanted.
+                    idle.append(slot)
+                else:
+                    slot.release()
+                    if act == "release twice":
+                        slot.release()
+            self.assertTrue(not limit or slots.used("p") <= limit)
+        for slot in (*held, *idle):
+            slot.release()
+        self.assertEqual((slots.used("p"), slots.total), (0, 0))
