@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from bench.hearing import answer
 
 #: Seconds of a segment, and how many a playlist names.
 TARGET = 2.0
@@ -72,11 +72,14 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    for _ in sys.stdin.buffer:
+
+    def told(what: object) -> object:
         with state.lock:
-            fetched = dict(state.fetched)
-            state.fetched.clear()
-        os.write(1, json.dumps({"port": server.server_address[1], "fetched": fetched}).encode() + b"\n")
+            fetched, state.fetched = state.fetched, Counter()
+        return {"port": server.server_address[1], "fetched": fetched}
+
+    while answer(told):
+        continue
 
 
 if __name__ == "__main__":

@@ -7,19 +7,14 @@ Each reloads its playlist once in a target duration and fetches the segment that
 from __future__ import annotations
 
 import heapq
-import json
-import os
-import select
 import socket
-import sys
 import time
 from typing import Any
 from urllib.parse import urljoin
 
+from bench.hearing import SIZE, Watching
 from bench.hls_origin import TARGET
 from bench.processes import raise_files
-
-SIZE = 1 << 20
 
 
 class One:
@@ -43,33 +38,21 @@ class One:
         self.socket.send(f"GET {url} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
 
 
-class Viewers:
+class Viewers(Watching[One]):
     """All of them."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray(SIZE)
-        self._epoll = select.epoll()
-        self._epoll.register(sys.stdin.fileno(), select.EPOLLIN)
-        self._open: dict[int, One] = {}
+        super().__init__()
         self._due: list[tuple[float, int, One]] = []
         self._count()
 
     def _count(self) -> None:
-        self._bytes = self._requests = self._failed = self._segments = 0
+        self._bytes = self._requests = self._failed = 0
         self._playlists: list[int] = []
 
     def run(self) -> None:
         """Watch."""
-        while True:
-            wait = max(0.0, self._due[0][0] - time.monotonic()) if self._due else -1
-            for number, _ in self._epoll.poll(wait, 4096):
-                if number == sys.stdin.fileno():
-                    line = sys.stdin.buffer.readline()
-                    if not line:
-                        return
-                    os.write(1, json.dumps(self._told(json.loads(line))).encode() + b"\n")
-                elif number in self._open:
-                    self._read(self._open[number])
+        while self._turn(max(0.0, self._due[0][0] - time.monotonic()) if self._due else -1):
             while self._due and self._due[0][0] <= time.monotonic():
                 one = heapq.heappop(self._due)[2]
                 if one.socket.fileno() >= 0:
@@ -82,20 +65,17 @@ class Viewers:
             for number in range(what["count"]):
                 # They do not all begin at one moment.
                 one = One(number, what["port"], what["path"], now + TARGET * number / what["count"])
-                self._open[one.socket.fileno()] = one
-                self._epoll.register(one.socket, select.EPOLLIN)
+                self._add(one)
                 heapq.heappush(self._due, (one.due, number, one))
         elif what["do"] == "leave":
             self._due.clear()
-            for one in list(self._open.values()):
-                self._close(one)
+            self._leave()
         elif what["do"] == "anew":
             self._count()
         return {
             "now": time.monotonic_ns(),
             "bytes": self._bytes,
             "requests": self._requests,
-            "segments": self._segments,
             "failed": self._failed,
             "open": len(self._open),
             "playlists": self._playlists if what["do"] == "playlists" else [],
@@ -152,7 +132,6 @@ class Viewers:
         self._requests += 1
         now = time.monotonic_ns()
         if not one.asked.partition("?")[0].endswith(".m3u8"):
-            self._segments += 1
             self._rest(one)
             return
         lines = [line for line in one.head.decode().splitlines() if line and not line.startswith("#")]
@@ -177,10 +156,6 @@ class Viewers:
     def _lost(self, one: One) -> None:
         self._failed += 1
         self._close(one)
-
-    def _close(self, one: One) -> None:
-        self._open.pop(one.socket.fileno(), None)
-        one.socket.close()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from bench import contenders
 from bench.contenders import Contender
-from bench.processes import Helper, socket_bytes
+from bench.processes import Helper
 from bench.report import Table
 
 T = TypeVar("T")
@@ -159,8 +159,3 @@ def cpu_per_gb(
     for name, most in used.items():
         if most > 0.9:
             table.notes.append(f"with {name} the origin or the viewers took {100 * most:.0f} % of a core at most")
-
-
-def kernel_bytes() -> int:
-    """See `socket_bytes`."""
-    return socket_bytes()

@@ -8,8 +8,6 @@ a null packet with the time it was written at. What to do comes as lines of JSON
 from __future__ import annotations
 
 import heapq
-import json
-import os
 import select
 import socket
 import ssl
@@ -20,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.hearing import answer
 from bench.processes import raise_files
 
 PACKET = 188
@@ -93,7 +92,6 @@ class Origin:
         self._epoll.register(sys.stdin.fileno(), select.EPOLLIN)
         self._open: dict[int, Connection] = {}
         self._due: list[tuple[float, int, Connection]] = []
-        self._accepted = 0
         self._most = 0
         self._asked_at = 0
 
@@ -105,11 +103,8 @@ class Origin:
                 if number == self._listener.fileno():
                     self._accept()
                 elif number == sys.stdin.fileno():
-                    line = sys.stdin.buffer.readline()
-                    if not line:
+                    if not answer(self._told):
                         return
-                    answer = self._told(json.loads(line))
-                    os.write(1, json.dumps(answer).encode() + b"\n")
                 elif number in self._open:
                     self._serve(self._open[number], event)
             self._send_due()
@@ -122,10 +117,8 @@ class Origin:
                 self._close(one)
             return time.monotonic_ns()
         if what["do"] == "counts":
-            counts = {"port": self.port, "accepted": self._accepted, "open": len(self._open), "most": self._most}
-            counts["asked_at"] = self._asked_at
-            self._accepted, self._most = 0, len(self._open)
-            return counts
+            most, self._most = self._most, len(self._open)
+            return {"port": self.port, "most": most, "asked_at": self._asked_at}
         raise ValueError(what)
 
     def _accept(self) -> None:
@@ -138,7 +131,6 @@ class Origin:
             taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open[taken.fileno()] = Connection(taken)
             self._epoll.register(taken, select.EPOLLIN)
-            self._accepted += 1
             self._most = max(self._most, len(self._open))
 
     def _serve(self, one: Connection, event: int) -> None:
@@ -209,8 +201,8 @@ def serve_tls(films: dict[str, memoryview], certificate: str) -> None:
             threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    for _ in sys.stdin.buffer:
-        os.write(1, json.dumps({"port": listener.getsockname()[1]}).encode() + b"\n")
+    while answer(lambda what: {"port": listener.getsockname()[1]}):
+        continue
 
 
 def main() -> None:

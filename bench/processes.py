@@ -90,13 +90,15 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_bytes(pid: int) -> int:
     """The resident memory of a process and its children."""
-    pages = 0
-    for one in family(pid):
-        try:
-            pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
-        except OSError:
-            continue
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return sum(map(own_resident_bytes, family(pid)))
+
+
+def own_resident_bytes(pid: int) -> int:
+    """The resident memory of a process alone, 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
 
 
 def socket_bytes() -> int:

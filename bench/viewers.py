@@ -8,20 +8,15 @@ What to do comes as lines of JSON on standard input.
 
 from __future__ import annotations
 
-import json
-import os
-import select
 import socket
 import struct
-import sys
 import time
 from typing import Any
 
+from bench.hearing import SIZE, Watching
 from bench.origin import STAMP
 from bench.processes import raise_files
 
-#: Bytes of one read.
-SIZE = 1 << 20
 #: Connections begun in one turn.
 TURN = 50
 
@@ -36,14 +31,11 @@ class One:
         self.started = False
 
 
-class Viewers:
+class Viewers(Watching[One]):
     """All of them."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray(SIZE)
-        self._epoll = select.epoll()
-        self._epoll.register(sys.stdin.fileno(), select.EPOLLIN)
-        self._open: dict[int, One] = {}
+        super().__init__()
         self._nap = 0.0
         self._stamps = False
         self._targets: list[str] = []
@@ -53,30 +45,20 @@ class Viewers:
     def reset(self) -> None:
         """Begin to count anew."""
         self._bytes = 0
-        self._reads = 0
         self._started = 0
         self._ended = 0
         self._refused = 0
         self._last = 0
         self._gap = 0
-        self._first_byte: list[int] = []
         self._latencies: list[int] = []
 
     def run(self) -> None:
         """Read."""
-        while True:
+        while self._turn(0 if self._targets else -1):
             if self._nap and self._open:
                 time.sleep(self._nap)
             if self._targets:
                 self._connect()
-            for number, _ in self._epoll.poll(0 if self._targets else -1, 4096):
-                if number == sys.stdin.fileno():
-                    line = sys.stdin.buffer.readline()
-                    if not line:
-                        return
-                    os.write(1, json.dumps(self._told(json.loads(line))).encode() + b"\n")
-                elif number in self._open:
-                    self._read(self._open[number])
 
     def _told(self, what: dict[str, Any]) -> object:
         if what["do"] == "watch":
@@ -85,21 +67,18 @@ class Viewers:
             self._port, self._targets = what["port"], list(what["paths"])
         elif what["do"] == "leave":
             self._targets = []
-            for one in list(self._open.values()):
-                self._close(one)
+            self._leave()
         elif what["do"] == "anew":
             self._latencies.clear()
             self._gap = 0
         return {
             "now": time.monotonic_ns(),
             "bytes": self._bytes,
-            "reads": self._reads,
             "open": len(self._open),
             "started": self._started,
             "ended": self._ended,
             "refused": self._refused,
             "gap": self._gap,
-            "first_byte": self._first_byte[-1000:],
             "latencies": self._latencies if what["do"] == "latencies" else [],
         }
 
@@ -108,8 +87,7 @@ class Viewers:
             connection = socket.create_connection(("127.0.0.1", self._port), 10)
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n\r\n".encode())
             connection.setblocking(False)
-            self._open[connection.fileno()] = One(connection)
-            self._epoll.register(connection, select.EPOLLIN)
+            self._add(One(connection))
         del self._targets[:TURN]
 
     def _read(self, one: One) -> None:
@@ -131,7 +109,6 @@ class Viewers:
             self._close(one)
             return
         self._bytes += got
-        self._reads += 1
         if len(self._open) == 1:
             now = time.monotonic_ns()
             if self._last:
@@ -152,7 +129,6 @@ class Viewers:
             return
         one.started, one.head = True, b""
         self._started += 1
-        self._first_byte.append(time.monotonic_ns())
         self._bytes += len(rest)
 
     def _look(self, one: One, got: int) -> None:
@@ -166,10 +142,6 @@ class Viewers:
             self._latencies.append(now - struct.unpack_from(">Q", data, at + len(STAMP))[0])
             at = data.find(STAMP, end)
         one.tail = data[max(end, len(data) - len(STAMP) - 8) :]
-
-    def _close(self, one: One) -> None:
-        self._open.pop(one.socket.fileno(), None)
-        one.socket.close()
 
 
 if __name__ == "__main__":

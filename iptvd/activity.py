@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from enum import Enum
 from functools import cached_property
 from time import perf_counter
@@ -15,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from iptvd.log import Log
+from iptvd.public import moment
 from iptvd.slices import SLICE
 
 #: Happenings that are kept, for those who were away.
@@ -67,7 +67,7 @@ class Happening:
             "event_type": self.kind.value,
             # Those who read it as text must not get a null.
             "stream_id": str(self.channel) if self.channel else "",
-            "timestamp": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds")[:23] + "Z",
+            "timestamp": moment(self.time, "milliseconds"),
             "data": dict(self.facts),
         }
         return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -57,7 +57,7 @@ ALIASES = (
         refusal="API_TOKEN is set, but this version asks nobody for a token: unset it, and let a reverse proxy or a "
         "firewall decide who gets in.",
     ),
-    Alias("MAX_CONCURRENT_STREAMS", "sets how many connections to origins there are at most", "max_streams"),
+    Alias("MAX_CONCURRENT_STREAMS", "sets how many viewers are served at once", "max_streams"),
     Alias("CLIENT_TIMEOUT", "sets how long a viewer may take nothing", "client_timeout"),
     Alias("STREAM_TIMEOUT", "sets how long a stream may bring nothing", "stall_timeout"),
     Alias("LOG_LEVEL", "sets the least level that is logged", "log_level"),
@@ -102,7 +102,7 @@ def read_aliases(environ: Mapping[str, str], provider_fields: Container[tuple[st
         elif alias.provider and alias.provider in provider_fields:
             providers[alias.provider] = (alias.name, text)
         elif alias.provider:
-            notices.append(f"{alias.name} has no effect yet: there is no provider of kind {alias.provider[0]}.")
+            notices.append(f"{alias.name} has no effect: there is no provider of kind {alias.provider[0]}.")
         else:
             notices.append(f"{alias.name} {alias.says}.")
     return Foreign(settings, providers, tuple(notices))

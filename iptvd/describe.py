@@ -10,6 +10,7 @@ import attrs
 
 from iptvd.activity import Kind
 from iptvd.protocols.socks5 import Proxy
+from iptvd.provider_specs import COMMON
 from iptvd.settings import SETTINGS, Loaded, ProviderSpec
 from iptvd.settings import shown as shown_plainly
 
@@ -67,12 +68,12 @@ def _providers(loaded: Loaded) -> Iterator[str]:
 
 def _fields(spec: ProviderSpec) -> Iterator[tuple[str, str]]:
     kind: type[Any] = type(spec.settings)
-    for name in ("refresh_interval", "user_agent", "max_connections", "sharing", "socks5"):
+    for name in COMMON:
         value = getattr(spec, name)
-        yield (
-            name,
-            ("as it says itself" if name == "max_connections" else "as all have") if value is None else shown(value),
-        )
+        unset = "as it says itself" if name == "max_connections" else "as all have"
+        # Whether it is started stands behind its name.
+        if name != "enabled":
+            yield name, unset if value is None else shown(value)
     for each in attrs.fields(kind):
         value = getattr(spec.settings, each.name)
         text = MASK if each.metadata.get("secret") and value else masked(shown(value))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
 from random import Random
-from typing import Any
 
 from attrs import asdict, define, field
 from twisted.application.service import MultiService
@@ -17,13 +15,12 @@ from iptvd.errors import ProviderError, StoreError
 from iptvd.interfaces import IScheduled
 from iptvd.log import Log
 from iptvd.model import Event, ProviderState, Schedule
+from iptvd.refresh import SLOW_RETRY, backoff
 from iptvd.repeating import Repeating
 from iptvd.store import RowsFile
 
 #: Seconds until a failed fetch is tried again, doubled with each failure in a row, up to the interval.
 FIRST_RETRY = 60.0
-#: Seconds between tries of what only a person can mend, or the interval where that is longer.
-SLOW_RETRY = 3600.0
 #: Events of one provider that are kept: the first.
 MOST = 20_000
 
@@ -51,6 +48,8 @@ class Announcer:
     One provider's schedule.
 
     :ivar events: the last good ones.
+    :ivar provider: what it asks.
+    :ivar interval: seconds between two fetches.
     :param changed: called when ``events`` has become another list.
     """
 
@@ -69,27 +68,24 @@ class Announcer:
     ) -> None:
         self.status = ScheduleStatus(name)
         self.events: list[Event] = []
-        self._provider = provider
+        self.provider = provider
+        self.interval = interval
         self._file = file
         self._wall = wall
-        self._interval = interval
         self._changed = changed
         self.service = Repeating(f"schedule of {name}", self._round, clock, random, self._load)
 
     async def _load(self) -> None:
         found: list[Event] = []
-        saved: list[float] = []
 
         def take(row: object) -> None:
-            # The first row tells when they were fetched.
-            if not saved:
-                saved.append(float(str(row)))
-            elif isinstance(row, dict):
-                row["channels"] = tuple(row["channels"])
-                found.append(Event(**row))
+            if not isinstance(row, dict):
+                raise TypeError("an event is an object")
+            row["channels"] = tuple(row["channels"])
+            found.append(Event(**row))
 
         try:
-            there = await self._file.load(take)
+            fetched = await self._file.load_dated(take)
         except StoreError as error:
             aside = self._file.set_aside()
             self.log.error(
@@ -99,16 +95,16 @@ class Announcer:
                 reason=error.sentence,
             )
             return
-        if there and saved:
+        if fetched is not None:
             self.events = found
             self.status.state, self.status.sentence = ProviderState.STALE, "not refreshed since the start yet"
-            self.status.events, self.status.last_good = len(found), saved[0]
+            self.status.events, self.status.last_good = len(found), fetched
             self._changed()
 
     async def _round(self) -> float:
         status = self.status
         try:
-            schedule = await self._provider.schedule()
+            schedule = await self.provider.schedule()
         except ProviderError as error:
             return self._failed(error.state, error.sentence)
         except CancelledError:
@@ -126,10 +122,10 @@ class Announcer:
             self.events = events
             self._changed()
         try:
-            await self._file.save(chain([now], map(asdict, events)))
+            await self._file.save_dated(now, map(asdict, events))
         except StoreError as error:
             self.log.error("{provider}: {reason}", provider=status.name, reason=error.sentence)
-        return self._interval
+        return self.interval
 
     def _failed(self, state: ProviderState, sentence: str) -> float:
         status = self.status
@@ -143,8 +139,9 @@ class Announcer:
             )
         status.state, status.sentence = state, sentence
         if state in (ProviderState.UNCONFIGURED, ProviderState.BLOCKED):
-            return max(SLOW_RETRY, self._interval)
-        return min(FIRST_RETRY * 2.0 ** min(status.failures - 1, 16), self._interval)
+            # However often schedules are asked for: only a person can mend it.
+            return max(SLOW_RETRY, self.interval)
+        return backoff(FIRST_RETRY, status.failures, self.interval)
 
 
 def _first_of_each(schedule: Schedule) -> list[Event]:
@@ -179,31 +176,26 @@ class EventService(MultiService):
         self._wall = wall
         self._changed = changed
         self._random = random
-        self._announcers: dict[str, tuple[object, float, Announcer]] = {}
+        self._announcers: dict[str, Announcer] = {}
 
     def configure(self, providers: Mapping[str, object], interval: float) -> None:
         """Follow these providers, as far as they are `IScheduled`; what did not change goes on."""
         former, self._announcers = self._announcers, {}
         for name, provider in providers.items():
             present = former.get(name)
-            if present is not None and present[0] is provider and present[1] == interval:
+            if present is not None and present.provider is provider and present.interval == interval:
                 self._announcers[name] = former.pop(name)
             elif IScheduled.providedBy(provider):
-                self._announcers[name] = (provider, interval, self._announcer(name, provider, interval))
-        for _, _, announcer in former.values():
-            self._drop(announcer)
-        for _, _, announcer in self._announcers.values():
+                self._announcers[name] = self._announcer(name, provider, interval)
+        for announcer in former.values():
+            announcer.service.disownServiceParent()
+        for announcer in self._announcers.values():
             if announcer.service.parent is None:
                 announcer.service.setServiceParent(self)
         if former:
             self._changed()
 
-    def _drop(self, announcer: Announcer) -> None:
-        stopped: Any = announcer.service.disownServiceParent()
-        del stopped
-
-    def _announcer(self, name: str, provider: object, interval: float) -> Announcer:
-        assert IScheduled.providedBy(provider)
+    def _announcer(self, name: str, provider: IScheduled, interval: float) -> Announcer:
         return Announcer(
             name,
             provider,
@@ -218,15 +210,15 @@ class EventService(MultiService):
     @property
     def statuses(self) -> list[ScheduleStatus]:
         """How each schedule is doing."""
-        return [announcer.status for _, _, announcer in self._announcers.values()]
+        return [announcer.status for announcer in self._announcers.values()]
 
     def refresh(self) -> None:
         """Fetch every schedule now."""
-        for _, _, announcer in self._announcers.values():
+        for announcer in self._announcers.values():
             announcer.service.now()
 
     def all(self) -> Iterator[tuple[str, Event]]:
         """Each event with its provider's name, in the order of the settings."""
-        for name, (_, _, announcer) in self._announcers.items():
+        for name, announcer in self._announcers.items():
             for event in announcer.events:
                 yield name, event

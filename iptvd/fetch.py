@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.interfaces import IConsumer, IOpenSSLClientConnectionCreator, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, RedirectAgent, ResponseDone
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, RedirectAgent
 from twisted.web.error import InfiniteRedirection, PageRedirect, SchemeNotSupported
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers as WebHeaders
 from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS
 from zope.interface import implementer
@@ -28,10 +27,10 @@ from iptvd.heads import BoundedEndpoints
 from iptvd.interfaces import IFetcher, IPosts
 from iptvd.model import Fetched, Headers, ProviderState
 from iptvd.nearby import NearbyError
-from iptvd.protocols.origin_tls import AnyCertificate
+from iptvd.protocols.origin_tls import tls_to
 from iptvd.protocols.socks5 import Proxy
 from iptvd.protocols.socks_endpoint import ProxyError
-from iptvd.saving import Saver
+from iptvd.saving import Saver, cut_short, too_long
 from iptvd.store import Offload
 
 MAX_REDIRECTS = 5
@@ -42,8 +41,8 @@ _MOST_OF_AN_ERROR = 64 * 1024
 class _AnyCertificatePolicy:
     """Encrypts without asking who is at the other end: only where the operator said ``verify_tls = false``."""
 
-    def creatorForNetloc(self, hostname: bytes, port: int) -> AnyCertificate:
-        return AnyCertificate(hostname.decode("ascii"), CertificateOptions())
+    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
+        return tls_to(hostname.decode("ascii"), verify=False)
 
 
 class _Collector(Protocol):
@@ -63,10 +62,7 @@ class _Collector(Protocol):
         self._size += len(data)
         if self._size > self._limit:
             if not self.done.called:
-                megabytes = self._limit / 1_048_576
-                self.done.errback(
-                    ProviderError(ProviderState.NOT_UNDERSTOOD, f"the answer is longer than {megabytes:g} MiB")
-                )
+                self.done.errback(too_long(self._limit))
             self._give_up()
             return
         self._parts.append(data)
@@ -74,10 +70,21 @@ class _Collector(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.done.called:
             return
-        if reason.check(ResponseDone, PotentialDataLoss):
+        lack = cut_short(reason)
+        if lack is None:
             self.done.callback(b"".join(self._parts))
         else:
-            self.done.errback(ProviderError(ProviderState.UNREACHABLE, "the answer was cut short"))
+            self.done.errback(lack)
+
+
+class _Address(EncodedURL):
+    """A URL whose host may be an IPv6 address, which is no name to be encoded as one."""
+
+    def to_uri(self) -> EncodedURL:
+        """See `EncodedURL.to_uri`."""
+        if ":" not in self.host:
+            return super().to_uri()
+        return self.replace(host="").to_uri().replace(host=self.host)
 
 
 @implementer(IBodyProducer)
@@ -239,7 +246,7 @@ class Fetcher:
         bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
         return await self._clients[verify_tls].request(
             method,
-            bare,
+            _Address.from_text(bare),
             headers=sent,
             data=_Whole(body) if body else None,
             allow_redirects=False,

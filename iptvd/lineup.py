@@ -91,13 +91,13 @@ class Assembly:
         channel_id = identities.id_of_shared(edited.tvg_id, own_name) if shared else identities.id_of(own_name)
         present = self._channels.get(channel_id)
         if present is not None:
-            more: Sequence[tuple[str, Entry]] = (*present.entries, (provider, entry))
+            entries = (*present.entries, (provider, entry))
             if present.entry.unsupported and not entry.unsupported:
                 # What cannot be played does not stand in front of what can.
                 present = evolve(present, kind=entry.kind, source_kind=entry.source_kind, extension=entry.extension)
-                more = ((provider, entry), *present.entries)
+                entries = ((provider, entry), *present.entries)
             sharing = present.sharing or edited.sharing
-            self._channels[channel_id] = evolve(present, entries=tuple(more), sharing=sharing)
+            self._channels[channel_id] = evolve(present, entries=entries, sharing=sharing)
             return
         number = 0
         if entry.kind is not ChannelKind.VOD:

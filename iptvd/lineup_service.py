@@ -88,9 +88,10 @@ class LineupService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Stop everything; what was kept on disk stays."""
+        stopped: Deferred[Any] = super().stopService()
+        # Not before: what is told to stop while it runs begins anew for what has come in meanwhile.
         if self._rebuilding is not None:
             self._rebuilding.cancel()
-        stopped: Deferred[Any] = super().stopService()
         return stopped
 
     def refresh(self) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
 
-from attrs import asdict, define, evolve, field
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from attrs import define, evolve, field
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from iptvd.errors import ProviderError, StoreError
@@ -18,14 +15,13 @@ from iptvd.interfaces import IProvider, IRenews
 from iptvd.log import Log
 from iptvd.model import Account, ChannelKind, Entry, ProviderState, Source, SourceKind
 from iptvd.protocols.socks5 import Proxy
+from iptvd.repeating import Repeating
 from iptvd.store import RowsFile
 
 #: Seconds until a failed refresh is tried again, doubled with each failure in a row.
 FIRST_RETRY = 30.0
 #: Seconds between tries of what only a person can mend: a missing setting, a refusal.
 SLOW_RETRY = 3600.0
-#: Everything varies by this share, so that many installations do not ask at the same second.
-JITTER = 0.1
 
 _FOR_A_PERSON = (ProviderState.UNCONFIGURED, ProviderState.BLOCKED)
 
@@ -86,9 +82,9 @@ def from_row(row: object) -> Entry:
     return Entry(**row)
 
 
-class ProviderRunner(Service):
+class ProviderRunner(Repeating):
     """
-    Keeps one provider's entries.
+    Keeps one provider's entries: loads what was good last, then refreshes again and again.
 
     :ivar entries: the last good ones.
     :ivar provider: what it asks.
@@ -112,41 +108,27 @@ class ProviderRunner(Service):
         random: Random,
         proxy: Proxy | None = None,
     ) -> None:
-        self.status = status
+        super().__init__(f"provider {status.name}", self._refresh, clock, random, self._load)
+        self._status = status
         self.entries: Sequence[Entry] = ()
         self.provider = provider
         self._file = file
-        self._clock = clock
         self._wall = wall
         self._interval = interval
         self._changed = changed
         self._refreshed = refreshed
-        self._random = random
         self.proxy = proxy
-        self._timer: IDelayedCall | None = None
-        self._work: Deferred[Any] | None = None
 
-    def startService(self) -> None:
-        """Load what was good last, then refresh."""
-        super().startService()
-        self._begin(self._start())
-
-    def stopService(self) -> Deferred[Any] | None:
-        """Stop refreshing; a refresh under way is cancelled."""
-        super().stopService()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        work, self._work = self._work, None
-        if work is not None:
-            work.cancel()
-        return work
+    @property
+    def status(self) -> ProviderStatus:
+        """What is known of it now."""
+        due = self.due_in
+        self._status.next_refresh = self._wall() + due if due is not None else None
+        return self._status
 
     def refresh(self) -> None:
         """Refresh now, unless that is being done."""
-        if self._work is None and self.running:
-            if self._timer is not None and self._timer.active():
-                self._timer.cancel()
-            self._begin(self._refresh())
+        self.now()
 
     async def resolve(self, entry: Entry) -> Sequence[Source]:
         """See `IProvider.resolve`; what an origin refuses is resolved anew by a provider that `IRenews`."""
@@ -156,63 +138,44 @@ class ProviderRunner(Service):
             return sources
         return [evolve(source, renew=lambda: provider.forget(entry)) for source in sources]
 
-    def _begin(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        running: Deferred[Any] = Deferred.fromCoroutine(work)
-        self._work = running
-
-        def ended(result: object) -> None:
-            self._work = None
-
-        running.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        running.addErrback(lambda failure: self.log.fault("refresh of {provider}", failure, provider=self.name))
-        running.addBoth(ended)
-
-    async def _start(self) -> None:
+    async def _load(self) -> None:
+        """What was good last."""
         found: list[Entry] = []
-        saved: list[float] = []
-
-        def take(row: object) -> None:
-            # The first row tells when the entries were fetched.
-            if not saved:
-                if not isinstance(row, (int, float)):
-                    raise TypeError("the first row is a time")
-                saved.append(float(row))
-            else:
-                found.append(from_row(row))
-
         try:
-            there = await self._file.load(take)
+            fetched = await self._file.load_dated(lambda row: found.append(from_row(row)))
         except StoreError as error:
             aside = self._file.set_aside()
             self.log.error(
                 "{provider}: the kept copy is set aside as {aside} and made anew: {reason}",
-                provider=self.status.name,
+                provider=self._status.name,
                 aside=str(aside),
                 reason=error.sentence,
             )
         else:
-            if there and found:
+            if found:
                 self.entries = found
-                self.status.entries = len(found)
-                self.status.last_good = saved[0]
-                self.status.state = ProviderState.STALE
-                self.status.sentence = "not refreshed since the start yet"
+                self._status.entries = len(found)
+                self._status.last_good = fetched
+                self._status.state = ProviderState.STALE
+                self._status.sentence = "not refreshed since the start yet"
                 self._changed()
-        await self._refresh()
 
-    async def _refresh(self) -> None:
-        status = self.status
+    async def _refresh(self) -> float:
+        """Ask for all there is; the seconds until the next time."""
+        status = self._status
         try:
             listing = await self.provider.fetch()
             if listing is not None and not listing.entries:
                 raise ProviderError(ProviderState.NOT_UNDERSTOOD, "it lists nothing at all")
         except ProviderError as error:
-            self._failed(error.state, error.sentence)
+            delay = self._failed(error.state, error.sentence)
         except CancelledError:
             raise
         except Exception:
             self.log.fault("{provider}: a fault of ours or of the plugin", Failure(), provider=status.name)
-            self._failed(ProviderState.NOT_UNDERSTOOD, "its answer was not understood; the log has the details")
+            delay = self._failed(
+                ProviderState.NOT_UNDERSTOOD, "its answer was not understood; the log has the details"
+            )
         else:
             now = self._wall()
             if listing is not None:
@@ -223,32 +186,32 @@ class ProviderRunner(Service):
             status.state, status.sentence, status.failures = ProviderState.OK, "", 0
             status.entries, status.last_good = len(self.entries), now
             self.log.info("{provider}: {entries} entries", provider=status.name, entries=status.entries)
-            self._plan(self._interval)
+            delay = self._interval
         self._refreshed(status.name, status.state)
+        return delay
 
     async def _keep(self, now: float, entries: Sequence[Entry]) -> None:
         try:
-            await self._file.save(chain([now], map(to_row, entries)))
+            await self._file.save_dated(now, map(to_row, entries))
         except StoreError as error:
-            self.log.error("{provider}: {reason}", provider=self.status.name, reason=error.sentence)
+            self.log.error("{provider}: {reason}", provider=self._status.name, reason=error.sentence)
 
-    def _failed(self, state: ProviderState, sentence: str) -> None:
-        status = self.status
+    def _failed(self, state: ProviderState, sentence: str) -> float:
+        """The seconds until it is asked again."""
+        status = self._status
         status.failures += 1
         if (state, sentence) != (status.state, status.sentence):
             self.log.warn("{provider}: {state}: {reason}", provider=status.name, state=state.value, reason=sentence)
         status.state, status.sentence = state, sentence
         if state in _FOR_A_PERSON:
-            self._plan(min(SLOW_RETRY, self._interval))
-        else:
-            self._plan(min(FIRST_RETRY * 2 ** min(status.failures - 1, 16), self._interval))
-
-    def _plan(self, delay: float) -> None:
-        delay *= 1 + self._random.uniform(-JITTER, JITTER)
-        self.status.next_refresh = self._wall() + delay
-        self._timer = self._clock.callLater(delay, self.refresh)
+            return min(SLOW_RETRY, self._interval)
+        return backoff(FIRST_RETRY, status.failures, self._interval)
 
 
-def account_facts(account: Account) -> dict[str, object]:
-    """An account as health shows it."""
-    return asdict(account)
+def backoff(first: float, failures: int, interval: float) -> float:
+    """
+    Seconds until that is tried again which has failed so often in a row.
+
+    :param first: after the first failure; doubled with each that follows, up to the interval.
+    """
+    return min(first * 2.0 ** min(failures - 1, 16), interval)

@@ -15,8 +15,7 @@ from iptvd.epg.announced import LONGEST_TITLE, stable_id
 from iptvd.lineup import Lineup
 from iptvd.log import Log
 from iptvd.model import Channel, Event
-from iptvd.web.api import moment
-from iptvd.web.request import without_urls
+from iptvd.public import moment, without_urls
 
 #: Seconds before its beginning that an event is soon.
 SOON = 300.0

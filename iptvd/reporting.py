@@ -13,8 +13,8 @@ from iptvd.delivery.reach import FAILED
 from iptvd.delivery.session import Session
 from iptvd.delivery.slots import Slots
 from iptvd.model import Channel, ChannelStatus, ProviderState
+from iptvd.public import without_urls
 from iptvd.recording import Recording
-from iptvd.web.request import without_urls
 
 #: Seconds at least between two reports of how many connections there are.
 SLOTS_PAUSE = 1.0

@@ -19,6 +19,18 @@ from iptvd.store import Offload
 BLOCK = 256 * 1024
 
 
+def too_long(limit: int) -> ProviderError:
+    """What a body is that exceeds ``limit`` bytes."""
+    return ProviderError(ProviderState.NOT_UNDERSTOOD, f"the answer is longer than {limit / 1_048_576:g} MiB")
+
+
+def cut_short(reason: Failure) -> ProviderError | None:
+    """What is wrong with a body that ended for this reason, None where it is whole."""
+    if reason.check(ResponseDone, PotentialDataLoss):
+        return None
+    return ProviderError(ProviderState.UNREACHABLE, "the answer was cut short")
+
+
 class Saver(Protocol):
     """
     Writes what it is delivered.
@@ -46,8 +58,7 @@ class Saver(Protocol):
             return
         self._size += len(data)
         if self._size > self._limit:
-            sentence = f"the answer is longer than {self._limit / 1_048_576:g} MiB"
-            self._fail(ProviderError(ProviderState.NOT_UNDERSTOOD, sentence))
+            self._fail(too_long(self._limit))
             return
         self._blocks.append(data)
         self._pending += len(data)
@@ -93,10 +104,10 @@ class Saver(Protocol):
         elif self._file is not None and not self._file.closed:
             # The end came while the last block was being written.
             self._write()
-        elif self._over.check(ResponseDone, PotentialDataLoss):
-            self.done.callback(self._size)
+        elif (lack := cut_short(self._over)) is not None:
+            self.done.errback(lack)
         else:
-            self.done.errback(ProviderError(ProviderState.UNREACHABLE, "the answer was cut short"))
+            self.done.callback(self._size)
 
     def _failed(self, failure: Failure) -> None:
         self._close()

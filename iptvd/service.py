@@ -18,11 +18,9 @@ from twisted.logger import LogLevel
 
 from iptvd.children import Children
 from iptvd.epg.guides import GuideSource
-from iptvd.errors import ConfigError, IptvdError
 from iptvd.fetch import Fetcher
 from iptvd.garbage import GarbageService
 from iptvd.hdhomerun import TunerDiscovery
-from iptvd.interfaces import IProvider, ProviderContext
 from iptvd.lineup_service import LineupService
 from iptvd.listening import ListenService, default_endpoints
 from iptvd.log import Log
@@ -32,14 +30,14 @@ from iptvd.model import ProviderState
 from iptvd.notify import Notifier, WatchdogService
 from iptvd.playing import Playing
 from iptvd.posting import Posting
-from iptvd.protocols.socks5 import Proxy
 from iptvd.proxies import Fetchers
 from iptvd.quiet import QuietService, give_back_memory
-from iptvd.refresh import ProviderRunner, ProviderStatus
+from iptvd.refresh import ProviderRunner
 from iptvd.rules import Rules
-from iptvd.settings import Config, Loaded, ProviderSpec
+from iptvd.runners import Runners
+from iptvd.settings import Config, Loaded
 from iptvd.slices import Slicer
-from iptvd.store import Offload, RowsFile, make_folder, open_state_dir
+from iptvd.store import Offload, RowsFile, open_state_dir
 from iptvd.telling import Telling
 from iptvd.tokens import load_key
 from iptvd.trust import Trust
@@ -93,7 +91,6 @@ class Daemon(MultiService):
         super().__init__()
         self._loaded = loaded
         self._around = around
-        self._runner_specs: dict[str, _RunnerTerms] = {}
         self._stopping = False
         config, reactor = loaded.config, around.reactor
         #: That of the start, whatever the settings say later.
@@ -105,6 +102,19 @@ class Daemon(MultiService):
         self._children = Children(reactor, reactor)
         self.fetchers = Fetchers(reactor, config.user_agent, config.connect_timeout)
         self.lineup = LineupService(self._rows("identities.rows", "identities 1"), self._sliced, self._published)
+        self._runners = Runners(
+            self._state_dir,
+            self.fetchers,
+            self._rows,
+            self._children.run,
+            around.ffmpeg,
+            reactor,
+            around.wall,
+            around.random,
+            self._sliced,
+            self.lineup.rebuild,
+            self._refreshed,
+        )
         self.metrics = Metrics(lambda: self.lineup.statuses)
         self.lag = LoopLag(reactor, observe=self.metrics.loop_lag)
         self.playing = Playing(
@@ -179,7 +189,7 @@ class Daemon(MultiService):
         quiet = QuietService(reactor, self._idle, (self.playing.shrink, give_back_memory))
         for service in (garbage, quiet, self.lineup, self.telling, self.lag, watchdog, self.discovery, self.webhooks):
             service.setServiceParent(self)
-        self._configure(config, self._runners(loaded))
+        self._configure(config, self._runners.configure(loaded))
 
     # Starting and stopping
 
@@ -238,7 +248,7 @@ class Daemon(MultiService):
         """
         if self._stopping:
             return
-        runners = self._runners(loaded)
+        runners = self._runners.configure(loaded)
         self._around.notifier.reloading()
         before, config = self._loaded.config, loaded.config
         for name in _NEEDS_RESTART:
@@ -256,53 +266,13 @@ class Daemon(MultiService):
         self.log.info("settings reloaded")
         self._around.notifier.ready(self._status())
 
-    def _runners(self, loaded: Loaded) -> dict[str, ProviderRunner]:
-        """A runner for each provider: the one there is, where nothing has changed for it."""
-        runners: dict[str, ProviderRunner] = {}
-        for spec in loaded.config.providers:
-            if spec.enabled:
-                present = self.lineup.runners.get(spec.name)
-                same = present is not None and self._runner_specs.get(spec.name) == _terms(loaded.config, spec)
-                runners[spec.name] = present if same and present is not None else self._runner(loaded, spec)
-        return runners
-
     def _configure(self, config: Config, runners: dict[str, ProviderRunner]) -> None:
         Log.least = LogLevel.levelWithName(config.log_level)
-        self._runner_specs = {spec.name: _terms(config, spec) for spec in config.providers if spec.name in runners}
         self.lineup.configure(runners, Rules(config.rules), config.merge_by_tvg_id)
         self.telling.configure(config)
         self.webhooks.configure(config.webhooks)
         self.tuners.configure(config.hdhomerun, config.hdhomerun_tuners)
         self.discovery.configure(config)
-
-    def _runner(self, loaded: Loaded, spec: ProviderSpec) -> ProviderRunner:
-        folder = self._state_dir / "providers" / spec.name
-        make_folder(folder)
-        proxy = loaded.config.proxy_of(spec.name)
-        context = ProviderContext(
-            name=spec.name,
-            clock=self._around.reactor,
-            fetcher=self.fetchers.through(proxy),
-            state_dir=folder,
-            ffmpeg=self._around.ffmpeg,
-            user_agent=spec.user_agent or loaded.config.user_agent,
-            sliced=self._sliced,
-            run=self._children.run,
-        )
-        runner = ProviderRunner(
-            ProviderStatus(spec.name, spec.kind),
-            _made(loaded, spec, context),
-            self._rows(f"providers/{spec.name}/lineup.rows", "entries 1"),
-            self._around.reactor,
-            self._around.wall,
-            _terms(loaded.config, spec)[1],
-            self.lineup.rebuild,
-            self._refreshed,
-            self._around.random,
-            proxy,
-        )
-        runner.setName(f"provider {spec.name}")
-        return runner
 
     def _fetcher_for(self, provider: str = "") -> Fetcher:
         """What fetches for a provider, without one for the operator, by the way that the settings say now."""
@@ -334,30 +304,6 @@ class Daemon(MultiService):
 
     def _status(self) -> str:
         return f"{len(self.lineup.lineup.channels)} channels, {len(self.hub.sessions)} viewers"
-
-
-_RunnerTerms = tuple[ProviderSpec, float, Proxy | None]
-
-
-def _terms(config: Config, spec: ProviderSpec) -> _RunnerTerms:
-    """What a runner is made from: another one is needed when this changes."""
-    return spec, spec.refresh_interval or config.refresh_interval, config.proxy_of(spec.name)
-
-
-def _made(loaded: Loaded, spec: ProviderSpec, context: ProviderContext) -> IProvider:
-    """
-    The provider itself, made by its plugin.
-
-    :raises ConfigError: when the plugin fails; what it says may hold its settings, so only the kind of error is told.
-    """
-    try:
-        return loaded.found.makers[spec.kind].make(spec.settings, context)
-    except IptvdError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f'The provider "{spec.name}" cannot be set up: its plugin {spec.kind} raised {type(error).__name__}.'
-        ) from None
 
 
 def _trust(config: Config) -> Trust:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -211,6 +212,31 @@ class RowsFile:
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise StoreError(f"{self.path} is damaged: {type(error).__name__}") from error
         return True
+
+    async def save_dated(self, moment: float, rows: Iterable[object]) -> None:
+        """As `save`, with the time that the rows are of."""
+        await self.save(chain([moment], rows))
+
+    async def load_dated(self, take: Callable[[object], None]) -> float | None:
+        """
+        As `load`, of what was saved with a time: that, or None when there is no file.
+
+        :raises StoreError: as `load` does, and when there is no time in it.
+        """
+        moment: float | None = None
+
+        def take_all(row: object) -> None:
+            nonlocal moment
+            if moment is not None:
+                take(row)
+            elif isinstance(row, (int, float)):
+                moment = float(row)
+            else:
+                raise TypeError("the first row is a time")
+
+        if await self.load(take_all) and moment is None:
+            raise StoreError(f"{self.path} is damaged")
+        return moment
 
     def set_aside(self) -> Path:
         """Move a damaged file out of the way, keeping it for whoever wants to look; the newest one is kept."""

@@ -15,7 +15,10 @@ from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
+from iptvd.errors import ProtocolError
+from iptvd.model import SHARING_MODES
 from iptvd.protocols.socks5 import Proxy, read_proxy
+from iptvd.protocols.urls import split_url
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -28,6 +31,8 @@ MOST = 1000
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}")
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{0,9})?)\s*(ms|s|m|h|d)?")
+#: The longest time in seconds that anything can be set to.
+_YEAR = 366 * 86400.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,20}")
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9+_-]*:[^\s]+")
@@ -110,9 +115,13 @@ def _http_url(text: str) -> str:
 def _guide(text: str) -> str:
     text = _clean(text.strip())
     if "://" not in text:
-        return str(_path(text))
-    if urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname or " " in text:
+        return str(_full_path(text))
+    if " " in text:
         raise _wrong()
+    try:
+        split_url(text)
+    except ProtocolError:
+        raise _wrong() from None
     return text
 
 
@@ -175,7 +184,7 @@ def _level(text: str) -> str:
 
 def _sharing(text: str) -> str:
     word = text.strip().lower()
-    if word not in ("auto", "shared", "isolated"):
+    if word not in SHARING_MODES:
         raise _wrong()
     return word
 
@@ -224,7 +233,7 @@ def whole(least: int, most: int) -> Form[int]:
     return Form(f"a whole number from {least} to {most}", from_text, from_toml)
 
 
-def seconds(least: float, most: float = 366 * 86400.0) -> Form[float]:
+def seconds(least: float, most: float = _YEAR) -> Form[float]:
     """A time in seconds, or with a unit: ``10s``, ``5m``, ``4h``."""
 
     def bounded(value: float) -> float:
@@ -249,6 +258,8 @@ def seconds(least: float, most: float = 366 * 86400.0) -> Form[float]:
             raise _wrong() from None
 
     limit = f"at least {least:g} s" if least else "more than 0"
+    if most < _YEAR:
+        limit += f", at most {most:g} s"
     return Form(f'a time in seconds, or such as "10s", "5m" or "4h": {limit}', from_text, from_toml)
 
 
@@ -274,7 +285,7 @@ def many(item: Callable[[str], T], right: str) -> Form[tuple[T, ...]]:
 TEXT = _of_text("a text without control characters", _clean)
 YES_NO = Form("true or false", _flag, _flag_from_toml)
 LOG_LEVEL = _of_text("one of debug, info, warn, error, critical", _level)
-SHARING = _of_text("one of auto, shared, isolated", _sharing)
+SHARING = _of_text(f"one of {', '.join(SHARING_MODES)}", _sharing)
 SOCKS5 = _of_text("host:port or user:password@host:port of a SOCKS5 proxy, or none", _socks5)
 ADDRESS = _of_text("an IP address to listen on, or localhost", _address)
 HTTP_URL = _of_text("a URL such as https://tv.example.com/prefix, without user, password and query", _http_url)

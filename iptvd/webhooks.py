@@ -195,13 +195,15 @@ class Webhooks(Service, Collector):
             self._forget = None
 
     def _woken(self) -> None:
-        found, recent = self._activity.since(self._position), self._activity.recent
+        found = self._activity.since(self._position)
+        if found is None:
+            found = self._activity.recent
         # More may happen in a moment than is kept: what is gone counts for all, whether they wanted it or not.
-        lost = self._activity.newest - self._position - len(recent) if found is None else 0
+        lost = self._activity.newest - self._position - len(found)
         self._position = self._activity.newest
         for hook in self._hooks.values():
             hook.counts.dropped += lost
-            for happening in recent if found is None else found:
+            for happening in found:
                 hook.offer(happening)
 
     def collect(self) -> Iterable[Metric]:

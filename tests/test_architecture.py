@@ -127,6 +127,11 @@ class ArchitectureTests(SynchronousTestCase):
         """The pages know no provider and none of the parts by which channels are kept on disk."""
         self.holds(self.below("iptvd.web"), "iptvd.providers", "iptvd.config", "iptvd.service")
 
+    def test_pages(self) -> None:
+        """Nothing knows the pages but what puts the parts together: what happens can be told without them."""
+        makers = ("iptvd.web", "iptvd.playing", "iptvd.service")
+        self.holds({name: names for name, names in self.modules.items() if not is_within(name, *makers)}, "iptvd.web")
+
     def test_no_concrete_provider(self) -> None:
         """Nothing names a provider: they are found."""
         rest = {name: names for name, names in self.modules.items() if not is_within(name, "iptvd.providers")}

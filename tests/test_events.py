@@ -11,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from iptvd.errors import ProviderError
-from iptvd.events import FIRST_RETRY, MOST, SLOW_RETRY, EventService
+from iptvd.events import FIRST_RETRY, MOST, EventService
 from iptvd.interfaces import IScheduled
 from iptvd.model import Event, ProviderState, Schedule
+from iptvd.refresh import SLOW_RETRY
 from iptvd.repeating import JITTER
 from iptvd.store import RowsFile
 from tests.doubles import folder_for, offload, sliced

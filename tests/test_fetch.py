@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -156,6 +157,24 @@ class FetcherTests(SynchronousTestCase):
         """Anything but http and https is not asked for."""
         for url in ("ftp://panel.test/", "file:///etc/passwd", "panel.test", "http:///x", ""):
             self.fails(self.get(url), ProviderState.UNCONFIGURED, "not an http or https URL")
+
+    def test_an_address_of_ipv6(self) -> None:
+        """A host may be an IPv6 address, which is connected to and named to it as it is; the rest is escaped."""
+        for host, port in (("[2001:db8::1]:8080", 8080), ("[2001:db8::1]", 80)):
+            reactor = MemoryReactorClock()
+            fetcher = Fetcher.over_network(reactor, "iptvd/test", 5.0, HTTPConnectionPool(reactor, persistent=False))
+            work = Deferred.fromCoroutine(fetcher.get(f"http://bob:x@{host}/a b/\u00fc?c=%20d&e", timeout=9.0))
+            (client,) = reactor.tcpClients
+            self.assertEqual(client[:2], ("2001:db8::1", port))
+            protocol: Any = client[2].buildProtocol(None)
+            transport = StringTransport()
+            protocol.makeConnection(transport)
+            head = transport.value().split(b"\r\n")
+            self.assertEqual(head[0], b"GET /a%20b/%C3%BC?c=%20d&e HTTP/1.1")
+            self.assertIn(b"Host: " + host.encode(), head)
+            protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            fetched = self.successResultOf(work)
+            self.assertEqual((fetched.body, fetched.url), (b"ok", f"http://{host}/a%20b/%C3%BC?c=%20d&e"))
 
     def test_no_connection(self) -> None:
         """Each way of not getting an answer has its sentence."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -106,6 +108,24 @@ class LineupServiceTests(SynchronousTestCase):
         self.assertEqual((stays.fetches, comes.fetches), (1, 1))
         self.clock.advance(10_000)
         self.assertEqual(goes.fetches, 1)
+
+    def test_stopped_while_it_is_put_together(self) -> None:
+        """Once it is told to stop nothing is put together any more, whatever has come in meanwhile."""
+        waiting: list[Deferred[None]] = []
+
+        def later(steps: Iterator[object]) -> Deferred[None]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        service = LineupService(
+            RowsFile(self.folder / "identities.rows", "identities 1", sliced, offload), later, self.published.append
+        )
+        service.startService()
+        service.rebuild()
+        service.rebuild()
+        self.assertEqual(len(waiting), 1)
+        service.stopService()
+        self.assertEqual((len(waiting), self.published), (1, []))
 
     def test_sources_of_a_merged_channel(self) -> None:
         """A channel of two providers has the sources of both, the first's first."""

@@ -15,6 +15,7 @@ from iptvd.model import ProviderState, Source, SourceKind
 from iptvd.protocols.socks5 import Proxy, read_proxy
 from iptvd.proxies import Fetchers, sources_through
 from tests.daemon.harness import free_port
+from tests.delivery.stage import descriptors, until
 from tests.doubles import result
 from tests.simulators.running import OriginProcess
 from tests.simulators.socks import EXIT, Line, ScriptedProxy, microsocks
@@ -92,6 +93,7 @@ async def test_over_the_network(origin: OriginProcess, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_why_not(says: bytes | None, sentence: str) -> None:
     """When the proxy is to blame the sentence says so, without naming anybody."""
+    before = descriptors()
     fetchers = Fetchers(reactor, "iptvd/test", 5.0)
     with ScriptedProxy([Line(3, says or b"")]) as scripted:
         port = scripted.port if says else free_port()
@@ -101,3 +103,4 @@ async def test_why_not(says: bytes | None, sentence: str) -> None:
             assert isinstance(caught.value, ProviderError)
             assert (caught.value.state, caught.value.sentence) == (ProviderState.UNREACHABLE, sentence)
     await fetchers.stop()
+    await until(lambda: descriptors() <= before)

@@ -15,6 +15,7 @@ from iptvd.errors import ProviderError
 from iptvd.interfaces import IProvider, IRenews
 from iptvd.model import Account, ChannelKind, Entry, Listing, ProviderState, Source, SourceKind
 from iptvd.refresh import FIRST_RETRY, ProviderRunner, ProviderStatus, from_row, to_row
+from iptvd.repeating import AFTER_FAULT, JITTER
 from iptvd.store import RowsFile
 from tests.doubles import folder_for, offload, result, sliced
 
@@ -69,6 +70,7 @@ class ProviderRunnerTests(SynchronousTestCase):
         self.folder = folder_for(self)
         self.changes = 0
         self.refreshes: list[ProviderState] = []
+        self.fault: Exception | None = None
 
     @property
     def path(self) -> Path:
@@ -76,6 +78,8 @@ class ProviderRunnerTests(SynchronousTestCase):
 
     def changed(self) -> None:
         self.changes += 1
+        if self.fault is not None:
+            raise self.fault
 
     def runner(self, provider: Scripted, interval: float = 3600.0) -> ProviderRunner:
         runner = ProviderRunner(
@@ -196,6 +200,16 @@ class ProviderRunnerTests(SynchronousTestCase):
         self.assertNotIn("secret", str(logged[0]) + runner.status.sentence)
         self.assertEqual(runner.status.state, ProviderState.NOT_UNDERSTOOD)
         self.assertEqual(list(runner.entries), [ONE])
+
+    def test_a_fault_with_a_new_list(self) -> None:
+        """When a fault of ours keeps a new list from being taken on, the provider is asked again all the same."""
+        provider = Scripted(Listing([ONE]))
+        self.fault = ValueError("a fault")
+        self.runner(provider)
+        self.assertEqual((provider.fetches, len(self.flushLoggedErrors())), (1, 1))
+        self.fault = None
+        self.clock.advance(AFTER_FAULT * (1 + JITTER))
+        self.assertEqual((provider.fetches, self.refreshes), (2, [ProviderState.OK]))
 
     def test_stopping_cancels(self) -> None:
         """A runner that is stopped asks no more."""

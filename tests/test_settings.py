@@ -1,10 +1,8 @@
-"""Tests of the settings themselves, their reference and the example file."""
+"""Tests of the settings themselves and of the example file."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.config import load
-from iptvd.discovery import discover
 from iptvd.errors import ConfigError
-from iptvd.reference import reference
 from iptvd.settings import SETTINGS, Config, ProviderSpec, default_state_dir, shown
 from tests.makers import Colour, Maker, PanelSettings, finder
 
@@ -59,42 +55,6 @@ class ConfigTests(SynchronousTestCase):
         values = (True, False, (), ("a", 1), 10.0, 0.25, 31622400.0, None, "x", {"a": 1}, Colour.RED)
         found = [shown(value) for value in values]
         self.assertEqual(found, ["true", "false", "", "a 1", "10", "0.25", "31622400", "", "x", "a=1", "red"])
-
-
-class ReferenceTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.page = (_TREE / "docs/settings.md").read_text()
-
-    def test_reference_is_up_to_date(self) -> None:
-        """docs/settings.md is what ``python -m iptvd.reference`` writes."""
-        written = subprocess.run([sys.executable, "-m", "iptvd.reference"], capture_output=True, check=True, text=True)
-        self.assertEqual(self.page, written.stdout)
-        self.assertEqual(self.page, reference())
-
-    def test_every_setting_is_explained(self) -> None:
-        """Every setting stands in the reference with its names, its meaning and its default."""
-        table = self.page[: self.page.index("## Providers")]
-        rows = {row.split("`")[1]: row for row in table.splitlines() if row.startswith("| `")}
-        fields = [each for each in attrs.fields(Config) if each.name not in ("rules", "webhooks", "providers")]
-        self.assertEqual(len(fields), len(SETTINGS))
-        for field in fields:
-            row = rows[field.name]
-            self.assertIn(f"`IPTVD_{field.name.upper()}`", row)
-            self.assertIn(field.metadata["help"], row)
-            self.assertIn(field.metadata["option"], row)
-            self.assertGreater(len(row.split("|")[4].strip()), 0, field.name)
-        for section in ("[[provider]]", "[[rule]]", "[[webhook]]", "`DADDYLIVE_URI`"):
-            self.assertIn(section, self.page)
-
-    def test_every_kind_is_explained(self) -> None:
-        """Every provider that comes with iptvd stands in the reference, each of its settings with its meaning."""
-        kinds = discover().makers
-        self.assertLessEqual({"channels", "demo", "m3u", "xtream"}, set(kinds))
-        for kind, maker in kinds.items():
-            section = self.page.partition(f"\n### {kind}\n")[2].partition("\n##")[0]
-            self.assertIn(maker.summary.rstrip(".")[1:], section)
-            for each in attrs.fields(maker.settings):
-                self.assertIn(f"| `{each.name}` | {each.metadata['help']} |", section)
 
 
 class ExampleTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.errors import StoreError
-from iptvd.store import RowsFile, open_state_dir, write_durably
+from iptvd.store import RowsFile, open_state_dir, read_rows, write_durably
 from tests.doubles import folder_for, offload, result, sliced
 
 JSON = st.recursive(
@@ -40,6 +40,25 @@ class RowsFileTests(SynchronousTestCase):
         """What is saved is what is loaded, line ends and odd letters in it or not."""
         self.save(rows)
         self.assertEqual(rows_of(self.file()), rows)
+
+    def test_rows_one_after_another(self) -> None:
+        """A process of its own gets the rows as they were put in, too."""
+        for items in ([{"a": "é\ud800\u2028\n"}, 5, None, "x" * 5000], []):
+            self.save(items)
+            self.assertEqual(list(read_rows(self.file().path, "things 1")), items)
+
+    def test_with_a_time(self) -> None:
+        """Rows that were saved with a time come back with it; without one they are damaged."""
+        found: list[object] = []
+        self.assertIsNone(result(self.file().load_dated(found.append)))
+        for rows in ([], ["a", 2]):
+            result(self.file().save_dated(1000.5, rows))
+            del found[:]
+            self.assertEqual((result(self.file().load_dated(found.append)), found), (1000.5, rows))
+        for damaged in ([], ["a"], [None, 1]):
+            self.save(damaged)
+            with self.assertRaisesRegex(StoreError, "damaged"):
+                result(self.file().load_dated(found.append))
 
     def test_many_rows(self) -> None:
         """A hundred thousand rows come back, in their order."""

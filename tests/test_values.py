@@ -48,6 +48,19 @@ class ValuesTests(SynchronousTestCase):
         nonsense = (0, -1, float("inf"), float("nan"), True, [1], 10**400)
         self.refused(form, "0", "-1s", "1e9", "inf", "nan", "5 weeks", "", "999999999999h", *nonsense)
         self.refused(seconds(60), "59s", 59)
+        self.refused(seconds(4, 120), "3s", "121s", 121)
+        for form, words in ((seconds(4, 120), "at least 4 s, at most 120 s"), (seconds(0, 10), "0, at most 10 s")):
+            self.assertTrue(form.right.endswith(words), form.right)
+
+    def test_guides(self) -> None:
+        """A guide is a URL that can be asked for, or a file that is the same wherever the daemon is started."""
+        good = ("http://bob:s3cret@x.test:81/a.xml?b=c", "HTTPS://x.test/a|b.gz", "/srv/guide.xml")
+        self.assertEqual(values.GUIDES.from_text(" ".join(good)), good)
+        self.assertEqual(values.GUIDES.from_toml(["/srv/a guide.xml"]), ("/srv/a guide.xml",))
+        for port in (0, 99999):
+            self.refused(values.GUIDES, [f"http://x.test:{port}/"])
+        for wrong in ("http:///a", "ftp://x.test/a", "http://a b/", "http://x.test/a b", "a.xml", "./a.xml"):
+            self.refused(values.GUIDES, [wrong])
 
     def test_flags(self) -> None:
         """Yes and no are understood in the usual spellings; TOML has its own."""
@@ -136,7 +149,7 @@ class ValuesTests(SynchronousTestCase):
         forms: tuple[Form[object], ...] = (
             *(whole(0, 9), seconds(0), values.TEXT, values.YES_NO, values.LOG_LEVEL, values.ADDRESS),
             *(values.HTTP_URL, values.HEADER_VALUE, values.FOLDER, values.FOLDERS, values.ENDPOINTS),
-            *(values.HOST_NAMES, values.NETWORKS, values.SOCKS5),
+            *(values.HOST_NAMES, values.NETWORKS, values.SOCKS5, values.GUIDES, values.SHARING, values.TIME_ZONE),
         )
         for form in forms:
             for read in (form.from_text, form.from_toml):

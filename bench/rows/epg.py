@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ from bench.contenders import Contender
 from bench.film import film
 from bench.guide import vocabulary, write_guide, write_list
 from bench.lab import Lab, say, wait_until, watch
-from bench.processes import ROOT, family, resident_bytes
+from bench.processes import ROOT, family, own_resident_bytes, resident_bytes
 from bench.report import Table, share
 
 TITLE = "a guide of a million programmes"
@@ -190,16 +189,9 @@ class _Sampled:
 
     def _look(self) -> None:
         while not self._over.wait(0.05):
-            both = {pid: self._resident(pid) for pid in family(self._pid)}
+            both = {pid: own_resident_bytes(pid) for pid in family(self._pid)}
             self.daemon = max(self.daemon, both.pop(self._pid, 0))
             self.children = max([self.children, *both.values()])
-
-    def _resident(self, pid: int) -> int:
-        try:
-            found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-        except OSError:
-            return 0
-        return int(found[1]) * 1024 if found else 0
 
 
 def _told(contender: Contender, rounds: int) -> Table:

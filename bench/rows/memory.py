@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from bench import contenders
 from bench.contenders import Contender
 from bench.film import film
-from bench.lab import Lab, kernel_bytes, leave, wait_until, watch
-from bench.processes import Helper
+from bench.lab import Lab, leave, wait_until, watch
+from bench.processes import Helper, socket_bytes
 from bench.report import Table, share
 
 TITLE = "memory of a viewer"
@@ -57,12 +57,12 @@ def _measure(contender: Contender, viewers: Helper, path: Sequence[str]) -> tupl
     leave(viewers)
     watch(viewers, contender, path)
     time.sleep(1)
-    resident, sockets = contender.process.resident(), kernel_bytes()
+    resident, sockets = contender.process.resident(), socket_bytes()
     # The one leaves as the many come.
     viewers.ask(do="leave")
     state = watch(viewers, contender, list(path) * VIEWERS, nap=0.02)
     time.sleep(3)
-    resident, sockets = contender.process.resident() - resident, kernel_bytes() - sockets
+    resident, sockets = contender.process.resident() - resident, socket_bytes() - sockets
     missing = VIEWERS - state["started"]
     leave(viewers)
     wait_until(viewers, lambda now: not now["open"])

@@ -222,7 +222,7 @@ class Candidates:
                 continue
             slot = self._slots.take(provider, viewer)
             if slot is None:
-                full = full or self._full(provider)
+                full = full or self._slots.full(provider)
                 continue
             try:
                 return await self._open(index, slot)
@@ -245,16 +245,31 @@ class Candidates:
         """
         expires = self.source(index).expires
         if self._stale or (expires is not None and expires <= self._wall()):
-            self._stale = False
-            fresh = await self._resolve(self._channel)
-            if index < len(fresh):
-                self._sources[index] = fresh[index]
+            await self._resolve_anew(index)
+        refused = self._sources[index]
+        try:
+            return await self._open_beside(index, make_room)
+        except SourceGone:
+            # As in `open_best`: resolved anew before it counts.
+            await self._resolve_anew(index)
+            if self._sources[index] == refused:
+                raise
+            return await self._open_beside(index, make_room)
+
+    async def _resolve_anew(self, index: int) -> None:
+        """Have the source at a place be where it is now."""
+        fresh = await self._resolve(self._channel)
+        self._stale = False
+        if index < len(fresh):
+            self._sources[index] = fresh[index]
+
+    async def _open_beside(self, index: int, make_room: Callable[[str], bool]) -> Connected:
         provider = self.provider(index)
         slot = self._slots.take(provider)
         if slot is None and make_room(provider):
             slot = self._slots.take(provider)
         if slot is None:
-            raise UpstreamError(503, self._full(provider))
+            raise UpstreamError(503, self._slots.full(provider))
         return await self._open(index, slot)
 
     async def _open(self, index: int, slot: Slot) -> Connected:
@@ -266,6 +281,3 @@ class Candidates:
             raise
         self._sources[index] = (self.provider(index), source)
         return Connected(index, opened, slot, disguised=source is not listed)
-
-    def _full(self, provider: str) -> str:
-        return f"all {self._slots.limit(provider)} connections of {provider} are in use"

@@ -216,7 +216,7 @@ class Feed:
         self._candidates.expired()
 
     def line_ended(self, line: Line, reason: str) -> None:
-        """A line has ended by itself."""
+        """A line has ended."""
         self._reason = reason
         self._candidates.failed(line.index)
         if line is self._candidate:
@@ -336,8 +336,7 @@ class Feed:
                 self._candidates.delivered(lead.index)
             silent = self._silence_of(lead, now)
             if silent >= self._timing.stall:
-                lead.close()
-                self.line_ended(lead, f"the origin sent nothing for {self._timing.stall:g} s")
+                lead.end(f"the origin sent nothing for {self._timing.stall:g} s")
             elif silent >= SILENCE or self._pulse.trickles:
                 self._begin_switch("it is silent" if silent >= SILENCE else "it trickles", silent >= SILENCE)
                 self._connect_next()
@@ -347,13 +346,11 @@ class Feed:
                 self.state = FeedState.STREAMING
         candidate = self._candidate
         if candidate is not None and now - candidate.heard >= self._timing.stall:
-            candidate.close()
-            self.line_ended(candidate, f"the origin sent nothing for {self._timing.stall:g} s")
+            candidate.end(f"the origin sent nothing for {self._timing.stall:g} s")
         for line in (self._candidate, self._lead):
             waits = line is not None and not (line.leads and self._broadcast.ring.joins)
             if line is not None and waits and now - line.began >= JOIN_PATIENCE:
-                line.close()
-                self.line_ended(line, "nothing came that a player can begin with")
+                line.end("nothing came that a player can begin with")
         if self._lead is None and self.state is FeedState.SWITCHING:
             quiet = now - self._quiet_since
             if quiet >= MOST_QUIET:

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from iptvd.delivery.hls_playlists import HlsPlaylists
-from iptvd.delivery.hls_sessions import HlsSession, HlsSessions, Supply, supplies_of
+from iptvd.delivery.hls_sessions import HlsSession, HlsSessions, Supply, end_unserved, supplies_of
 from iptvd.delivery.hls_switching import HlsSwitching, playlists_of
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.locator import locate
@@ -93,17 +93,10 @@ class HlsRelay:
         self._sessions.end_unfollowed(channel.id, viewer)
         session = self._hub.admit(channel, viewer, Face.HLS)
         try:
-            body = await patiently(self._clock, lambda: self._open(channel, session))
-        except UpstreamError as error:
-            session.end(Outcome.EXHAUSTED, error.sentence)
+            return await patiently(self._clock, lambda: self._open(channel, session))
+        except BaseException as error:
+            end_unserved(session, error)
             raise
-        except LimitError as error:
-            session.end(Outcome.REFUSED, error.sentence)
-            raise
-        except BaseException:
-            session.end(Outcome.VIEWER_LEFT)
-            raise
-        return body
 
     async def _open(self, channel: Channel, session: Session) -> bytes:
         sources = await self._hub.sources(channel, channel.source_kind)
@@ -142,7 +135,8 @@ class HlsRelay:
             hls.leads_to(playlists_of(supply.source, template))
             self._sessions.heard_of(hls)
             if template.facts.multivariant:
-                return self._playlists.filled(hls, url, template, b"../content/")
+                sealed = await self._playlists.sealed(hls, template)
+                return self._playlists.filled(hls, url, template, sealed, b"../content/")
             # A media playlist is not handed over at once: what the player reloads has to say whose it is.
             return single_variant("../content/" + self._playlists.seal(hls, url, Role.PLAYLIST) + ".m3u8")
         if first_error is not None:
@@ -161,11 +155,13 @@ class HlsRelay:
         hls.bodies += 1
         try:
             url, template = await self.switching.playlist(hls, grant.url, query)
+            sealed = await self._playlists.sealed(hls, template)
         finally:
             hls.bodies -= 1
+        _still_on(hls.session)
         hls.take_in(template.facts)
         self._sessions.heard_of(hls)
-        return self._playlists.delivered(hls, grant.url, url, template)
+        return self._playlists.delivered(hls, grant.url, url, template, sealed)
 
     def playlist_at_once(self, token: str) -> bytes | None:
         """As `playlist` without a query, where everything for it is there; else None, and nothing has happened."""
@@ -178,7 +174,7 @@ class HlsRelay:
         if template is None or self.switching.wants_another(hls, grant.url):
             return None
         try:
-            body = self._playlists.delivered(hls, grant.url, url, template)
+            body = self._playlists.delivered(hls, grant.url, url, template, {})
         except UpstreamError:
             return None
         hls.take_in(template.facts)
@@ -231,6 +227,7 @@ class HlsRelay:
         hls = await self._session_of(grant, viewer)
         supply = await self._supply(hls, grant.source)
         session, opener, source = hls.session, self._hub.opener, supply.source
+        _still_on(session)
         terms = Terms(hls.life, supply.provider, lambda: self._playlists.slot(hls, supply))
         locator = locate(source, grant.url)
         hls.bodies += 1
@@ -243,9 +240,8 @@ class HlsRelay:
         try:
             opened = await work
         except CancelledError:
-            if session.outcome is None:
-                raise
-            raise LimitError(session.reason or "iptvd is stopping") from None
+            _still_on(session)
+            raise
         finally:
             forget()
             if opened is None or opened.upstream is None:
@@ -255,8 +251,7 @@ class HlsRelay:
     def _over(self, hls: HlsSession) -> None:
         """A body has gone to the viewer, or not."""
         hls.bodies -= 1
-        if hls.session.outcome is None:
-            self._sessions.heard_of(hls)
+        self._sessions.heard_of(hls)
 
     def _grant(self, token: str, role: Role | None) -> Grant:
         # A player may reload the playlist that it was given first for as long as it plays.
@@ -308,3 +303,13 @@ class HlsRelay:
             known = next((each for each in supplies if each.name == name), hls.supply)
             hls.known.setdefault(name, known)
         return known
+
+
+def _still_on(session: Session) -> None:
+    """
+    Go on only with a session that goes on.
+
+    :raises LimitError: when it has ended while something was waited for.
+    """
+    if session.outcome is not None:
+        raise LimitError(session.reason or "iptvd is stopping") from None

@@ -8,12 +8,11 @@ Only what was asked for tells: a playlist that nobody asks for is not overdue.
 
 from __future__ import annotations
 
-import re
-
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
 from iptvd.delivery.locator import Locator
+from iptvd.protocols.m3u8_tags import count, seconds, value_of
 
 #: Target durations past its time after which a live playlist is overdue.
 OVERDUE = 1.5
@@ -21,8 +20,6 @@ OVERDUE = 1.5
 LEAST_TARGET = 1.0
 #: Playlists that are known.
 MOST = 256
-
-_NUMBERED = re.compile(rb"^#EXT-X-(TARGETDURATION|MEDIA-SEQUENCE):[ \t]*([0-9]{1,20}(?:\.[0-9]{1,9})?)", re.MULTILINE)
 
 
 @define(eq=False)
@@ -55,12 +52,12 @@ class Freshness:
         :param asked: when it was, by the clock.
         """
         former = self._known.pop(locator, None)
-        told: dict[bytes, bytes] = dict(_NUMBERED.findall(body))
-        if b"TARGETDURATION" not in told or b"#EXT-X-ENDLIST" in body:
+        told = seconds(value_of(body, b"#EXT-X-TARGETDURATION"))
+        if told is None or b"#EXT-X-ENDLIST" in body:
             return
-        target = max(float(told[b"TARGETDURATION"]), LEAST_TARGET)
+        target = max(told, LEAST_TARGET)
         # Addresses may be signed anew in a version that has nothing new; without a number they are all there is.
-        number = float(told.get(b"MEDIA-SEQUENCE", 0))
+        number = count(value_of(body, b"#EXT-X-MEDIA-SEQUENCE"))
         mark = (number, body.count(b"#EXTINF"), 0 if number else hash(body))
         since = former.since if former is not None and former.mark == mark else asked
         self._known[locator] = _Known(target, mark, since, asked)

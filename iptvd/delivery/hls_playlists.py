@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -16,8 +16,9 @@ from iptvd.delivery.locator import Locator, locate
 from iptvd.delivery.opening import refusal
 from iptvd.delivery.playlists import PlaylistBody
 from iptvd.delivery.segments import SegmentCache
+from iptvd.delivery.session import Session
 from iptvd.delivery.slots import Slot
-from iptvd.delivery.template import WORTH_KEEPING, Drafting, Template
+from iptvd.delivery.template import WORTH_KEEPING, Drafting, Link, Template
 from iptvd.delivery.whole import Whole
 from iptvd.errors import LimitError, ProtocolError, UpstreamError
 from iptvd.model import Source
@@ -129,22 +130,44 @@ class HlsPlaylists:
             [(locator.to(link.url), link.role) for link in template.links], again, RELOAD_TARGETS * target
         )
 
-    def filled(self, hls: HlsSession, url: str, template: Template, here: bytes = b"") -> bytes:
+    async def sealed(self, hls: HlsSession, template: Template) -> Mapping[str, bytes]:
+        """
+        The tokens of a playlist that is too long for one turn of the reactor, by link; none of any other.
+
+        :raises UpstreamError: when it exceeds a bound.
+        """
+        tokens: dict[str, bytes] = {}
+        # Another source may be gone over to meanwhile: these are of the one that it has now.
+        name = hls.supply.name
+
+        def steps() -> Iterator[None]:
+            for link in template.links:
+                if link.key not in tokens:
+                    tokens[link.key] = self._token(hls.session, link, name)
+                    yield
+
+        if len(template.links) > WORTH_KEEPING:
+            try:
+                await self._sliced(steps())
+            except ProtocolError as error:
+                raise _unusable(error) from None
+        return tokens
+
+    def filled(
+        self, hls: HlsSession, url: str, template: Template, sealed: Mapping[str, bytes], here: bytes = b""
+    ) -> bytes:
         """
         A playlist with the tokens of a session.
 
+        :param sealed: see `sealed`.
         :param here: leads from the playlist's own address to our content.
         :raises UpstreamError: when it exceeds a bound.
         """
-        known, tokens = hls.tokens.get(url, {}), {}
+        known, tokens = sealed or hls.tokens.get(url, {}), {}
         try:
             for link in template.links:
                 token = known.get(link.key)
-                if token is None:
-                    sealed = self.seal(hls, link.url, link.role)
-                    is_key = link.role is Role.KEY
-                    token = (f"../key/{sealed}" if is_key else f"{sealed}.{link.extension}").encode("ascii")
-                tokens[link.key] = token
+                tokens[link.key] = self._token(hls.session, link, hls.supply.name) if token is None else token
             if len(tokens) <= WORTH_KEEPING:
                 hls.remember_tokens(url, tokens)
             uris = [tokens[link.key] for link in template.links]
@@ -154,13 +177,16 @@ class HlsPlaylists:
         except ProtocolError as error:
             raise _unusable(error) from None
 
-    def delivered(self, hls: HlsSession, address: str, url: str, template: Template) -> bytes:
+    def delivered(
+        self, hls: HlsSession, address: str, url: str, template: Template, sealed: Mapping[str, bytes]
+    ) -> bytes:
         """
         A playlist as the player that asks for it under an address is to have it: it carries on what was there before.
 
+        :param sealed: see `sealed`.
         :raises UpstreamError: when it exceeds a bound.
         """
-        body = self.filled(hls, url, template)
+        body = self.filled(hls, url, template, sealed)
         if template.facts.multivariant:
             return body
         had, own = hls.threads.get(address), self._end(template, body)
@@ -242,8 +268,15 @@ class HlsPlaylists:
 
         :raises ProtocolError: when the URL is longer than a token can hold.
         """
-        session = hls.session
-        return self._tokens.seal(Grant(url, role, session.channel.id, session.id, hls.supply.name))
+        return self._seal(hls.session, url, role, hls.supply.name)
+
+    def _seal(self, session: Session, url: str, role: Role, supply: int) -> str:
+        return self._tokens.seal(Grant(url, role, session.channel.id, session.id, supply))
+
+    def _token(self, session: Session, link: Link, supply: int) -> bytes:
+        """What stands in a playlist for a link, seen from our content."""
+        token = self._seal(session, link.url, link.role, supply)
+        return (f"../key/{token}" if link.role is Role.KEY else f"{token}.{link.extension}").encode("ascii")
 
 
 def _unusable(error: ProtocolError) -> UpstreamError:

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.session import Session, Viewer
 from iptvd.delivery.slots import Slot
+from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Outcome, Source
 from iptvd.protocols.hls_seam import End, Seam
 from iptvd.protocols.m3u8 import Rewritten
@@ -240,6 +241,16 @@ def _same_end(one: str, other: str) -> int:
     )
 
 
+def end_unserved(session: Session, error: BaseException) -> None:
+    """End a session in which nothing was given, because of an error or because its viewer waited no longer."""
+    if isinstance(error, UpstreamError):
+        session.end(Outcome.EXHAUSTED, error.sentence)
+    elif isinstance(error, LimitError):
+        session.end(Outcome.REFUSED, error.sentence)
+    else:
+        session.end(Outcome.VIEWER_LEFT)
+
+
 class HlsSessions:
     """Those that go on, by the id of their session."""
 
@@ -266,6 +277,9 @@ class HlsSessions:
     def heard_of(self, hls: HlsSession) -> None:
         """Its viewer is there now: it goes on for a while."""
         session = hls.session
+        if session.outcome is not None:
+            # It has ended while something was waited for.
+            return
         hls.heard = self._clock.seconds()
         if session.id not in self._known:
             self._known[session.id] = hls

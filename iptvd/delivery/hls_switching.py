@@ -77,11 +77,13 @@ class HlsSwitching:
             if not await self._go_over(hls, former, address, error.sentence):
                 raise
         else:
-            if not self.wants_another(hls, address):
-                self._failing.pop((hls.supply.provider, hls.supply.key), None)
-                return found
-            if not await self._go_over(hls, former, address, "its playlist does not move on"):
-                return found
+            if hls.supply.name == former.name:
+                if not self.wants_another(hls, address):
+                    self._failing.pop(_home(former), None)
+                    return found
+                if not await self._go_over(hls, former, address, "its playlist does not move on"):
+                    return found
+            # Else another request of the same player has gone over meanwhile: what came is of the former source.
         return await self._current(hls, address, query)
 
     def _overdue(self, hls: HlsSession, address: str) -> bool:
@@ -237,7 +239,7 @@ class HlsSwitching:
         if slot is not None or supply.provider != former.provider:
             return slot, []
         # A provider that allows one connection leaves no room for two: all let go of the source that fails.
-        sharing = [each for each in self._sessions if (each.supply.provider, each.supply.key) == _home(former)]
+        sharing = [each for each in self._sessions if _home(each.supply) == _home(former)]
         for each in sharing:
             each.let_go()
         return slots.share(supply.provider, supply.key, viewer), sharing

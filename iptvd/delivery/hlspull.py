@@ -50,11 +50,10 @@ FAR_AHEAD = 10
 
 @frozen
 class _Media:
-    """Where the segments come from: the media playlist, what it may import, and where the sound is if elsewhere."""
+    """Where the segments come from: the media playlist, and what it may import."""
 
     url: str
     variables: Mapping[str, str]
-    inputs: tuple[str, ...]
 
 
 class HlsUpstream(Upstream):
@@ -147,14 +146,14 @@ class HlsUpstream(Upstream):
         url = self._source.url
         playlist = await self._fetcher.playlist(url, {})
         if isinstance(playlist, MediaPlaylist):
-            return _Media(url, {}, (url,)), playlist
+            return _Media(url, {}), playlist
         choice = choose(playlist, self._cap)
         url = choice.variant.uri
         if choice.audio is not None:
             sentence = "its sound comes apart from its picture, which takes ffmpeg to join"
             raise NeedsRemux(sentence, (url, choice.audio.uri))
         media = await self._fetcher.playlist(url, playlist.variables)
-        return _Media(url, playlist.variables, (url,)), _only_media(media)
+        return _Media(url, playlist.variables), _only_media(media)
 
     async def _again(self, media: _Media, patience: float) -> MediaPlaylist:
         """The playlist as it is now."""
@@ -289,7 +288,7 @@ class HlsUpstream(Upstream):
         if isinstance(error, CancelledError):
             return
         if isinstance(error, NeedsRemux) and not error.inputs and self._media is not None:
-            error = NeedsRemux(error.sentence, self._media.inputs)
+            error = NeedsRemux(error.sentence, (self._media.url,))
         elif not isinstance(error, UpstreamError):
             self.log.failure("reading an HLS source failed", failure=failure)
             error = UpstreamError(502, "the source cannot be read because of an error in iptvd: see its log")

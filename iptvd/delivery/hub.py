@@ -196,7 +196,7 @@ class Hub:
 
     def full(self, provider: str) -> str:
         """The sentence for a provider whose connections are all in use."""
-        return f"all {self.slots.limit(provider)} connections of {provider} are in use"
+        return self.slots.full(provider)
 
     def hold(self, session: Session, slot: Slot) -> None:
         """Have a session hold a slot until it ends."""

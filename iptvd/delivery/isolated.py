@@ -267,7 +267,8 @@ class IsolatedRelay:
         left = self._since + limit - means.clock.seconds()
         if left > 0:
             # The limit may change meanwhile: look again within the shorter of the two.
-            self._timer = means.clock.callLater(min(left, means.stall_timeout), self._watch)
+            soon = min(left, means.stall_timeout, means.client_timeout)
+            self._timer = means.clock.callLater(soon, self._watch)
         elif waiting:
             self.stop(Outcome.VIEWER_TOO_SLOW, f"the viewer read nothing for {limit:g} s")
         else:

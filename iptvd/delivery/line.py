@@ -8,7 +8,7 @@ from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.hlspull import HlsUpstream
 from iptvd.delivery.opening import SourceGone
 from iptvd.delivery.slots import Slot
-from iptvd.errors import UpstreamError
+from iptvd.errors import ProtocolError, UpstreamError
 from iptvd.protocols.joins import Follower
 from iptvd.protocols.mpegts import Packets
 from iptvd.protocols.translation import Translator, read_ending
@@ -25,7 +25,7 @@ class Listener(Protocol):
         """The source refuses what it gave before."""
 
     def line_ended(self, line: Line, reason: str) -> None:
-        """It has ended by itself; it is closed."""
+        """It has ended, and is closed."""
 
 
 class Line:
@@ -60,15 +60,17 @@ class Line:
             return
         packets = self._packets.feed(bytes(data))
         if packets:
-            self._listener.packets_came(self, packets)
+            try:
+                self._listener.packets_came(self, packets)
+            except ProtocolError as error:
+                # Its programme cannot be put together with the viewers'.
+                self.end(error.sentence)
 
     def body_ended(self, error: UpstreamError | None) -> None:
         """See `iptvd.protocols.upstream.Receiver`."""
-        if not self._closed:
-            self.close()
-            if isinstance(error, SourceGone):
-                self._listener.source_gone()
-            self._listener.line_ended(self, error.sentence if error is not None else "the origin ended the stream")
+        if not self._closed and isinstance(error, SourceGone):
+            self._listener.source_gone()
+        self.end(error.sentence if error is not None else "the origin ended the stream")
 
     def broke(self) -> None:
         """What comes from now on does not carry on what came: its clock and its programme may be others."""
@@ -94,6 +96,12 @@ class Line:
             return self.follower.tables + packets
         self.translator = Translator(ending, program, self.follower.pmt_pid)
         return self.translator.translate(packets)
+
+    def end(self, reason: str) -> None:
+        """Close it and tell so, unless it is closed."""
+        if not self._closed:
+            self.close()
+            self._listener.line_ended(self, reason)
 
     def close(self) -> None:
         """Close its connection and give its slot back."""

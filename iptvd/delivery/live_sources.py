@@ -78,4 +78,5 @@ def remux_command(ffmpeg: str, inputs: tuple[str, ...], source: Source) -> tuple
         command = (*command, *options, "-re", "-f", "hls", "-i", url)
     for number in range(len(inputs)):
         command = (*command, "-map", str(number))
-    return (*command, "-c", "copy", "-muxdelay", "0.2", "-muxpreload", "0", "-f", "mpegts", "-")
+    # So much that the clock is never ahead of a picture, however unevenly picture and sound come where segments meet.
+    return (*command, "-c", "copy", "-muxdelay", "0.7", "-muxpreload", "0", "-f", "mpegts", "-")

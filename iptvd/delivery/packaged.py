@@ -8,7 +8,7 @@ from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.feed import NotShareable
-from iptvd.delivery.hls_sessions import IDLE_TARGETS, LEAST_IDLE, SLACK
+from iptvd.delivery.hls_sessions import IDLE_TARGETS, LEAST_IDLE, SLACK, end_unserved
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.live import Live
 from iptvd.delivery.opening import FoundPlaylist
@@ -29,12 +29,14 @@ class _Watching:
     :ivar timer: when it is over without a request; that does not count while the first is answered.
     :ivar heard: when it asked for something last.
     :ivar due: bytes that it has been sent when what it asked for last is with it.
+    :ivar begun: whether its player has seen a playlist.
     """
 
     session: Session
     timer: IDelayedCall | None = None
     heard: float = 0.0
     due: int = 0
+    begun: bool = False
 
 
 class PackagedHls:
@@ -71,12 +73,13 @@ class PackagedHls:
         :raises LimitError: when it is not admitted.
         :raises UpstreamError: when no source works, or none brings a segment in time.
         """
-        packager, session = await self._begin(self._hub.admit(channel, viewer, Face.HLS))
+        session = self._hub.admit(channel, viewer, Face.HLS)
+        packager = await self._begin(session)
         return single_variant(f"../hls/{channel.id}/{session.id}/index.m3u8", bandwidth=packager.bandwidth)
 
-    async def _begin(self, session: Session) -> tuple[Packager, Session]:
+    async def _begin(self, session: Session, begun: bool = False) -> Packager:
         """Have a channel packaged for a session that was just admitted; it ends when that fails."""
-        self._watching[session.id] = _Watching(session)
+        self._watching[session.id] = _Watching(session, begun=begun)
         session.at_end(self._forget)
         try:
             packager = await patiently(self._clock, lambda: self._packager(session.channel, session.viewer))
@@ -87,19 +90,13 @@ class PackagedHls:
         except NotShareable:
             session.end(Outcome.EXHAUSTED, "it is not MPEG-TS")
             raise
-        except UpstreamError as error:
-            session.end(Outcome.EXHAUSTED, error.sentence)
-            raise
-        except LimitError as error:
-            session.end(Outcome.REFUSED, error.sentence)
-            raise
-        except BaseException:
-            session.end(Outcome.VIEWER_LEFT)
+        except BaseException as error:
+            end_unserved(session, error)
             raise
         if session.outcome is not None:
             raise LimitError(session.reason or "iptvd is stopping")
         self._heard_of(session, packager)
-        return packager, session
+        return packager
 
     async def playlist(self, channel_id: int, session_id: str, viewer: Viewer) -> bytes:
         """
@@ -112,13 +109,14 @@ class PackagedHls:
             raise UpstreamError(404, "this channel is no longer in the lineup")
         present = self._watching.get(session_id)
         if present is None and session_id not in self._hub.sessions:
-            packager, _ = await self._begin(self._hub.admit(channel, viewer, Face.HLS, session_id))
+            packager = await self._begin(self._hub.admit(channel, viewer, Face.HLS, session_id), begun=True)
             return await packager.playlist()
         if present is None or present.session.channel.id != channel_id:
             raise UpstreamError(404, "this address is of another channel: open the channel again")
         present.heard = self._clock.seconds()
         packager = await self._packager(channel, viewer)
-        body = await packager.playlist()
+        first, present.begun = not present.begun, True
+        body = await packager.playlist(first=first)
         self._heard_of(present.session, packager)
         return body
 

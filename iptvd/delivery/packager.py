@@ -1,14 +1,14 @@
 """
-A broadcast as HLS: a window of the newest segments and its playlist.
-
-Segments that have left the window stay for as long as RFC 8216 section 6.2.2 asks, so that who has an older playlist
-finds them; and the window is never shorter than three target durations, once there is that much. Room comes before
-both: past it the oldest segments go.
+A broadcast as HLS: its segments, and a playlist of the newest of them.
 
 A player that begins with one segment never has more than that ahead of it: it would run dry before each one that is as
 long, and for seconds where it asks for the playlist a moment too early. So a channel that was just turned on has two
 short segments in its first playlist and short ones after it, unless its origin sends more than that at once; and a
 playlist that is asked for when a segment is about to be complete waits for it.
+
+Most players begin three segments before the end of the playlist that they see first. Where segments are short that is
+less than a source that falls silent costs, so that playlist leaves out the newest ones: the player finds them in the
+next, and has as much ahead of it as where segments are long.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from time import perf_counter
 
-from attrs import define
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.cutting import SHORT, Cutter
 from iptvd.delivery.pieces import Segment
+from iptvd.delivery.window import Window
 from iptvd.errors import UpstreamError
 from iptvd.protocols.hls_writer import Listed, media_playlist, with_prefix
 from iptvd.protocols.timestamps import TICKS, elapsed
@@ -32,8 +33,6 @@ from iptvd.protocols.timestamps import TICKS, elapsed
 #: Seconds of media in a segment, and segments in a playlist.
 TARGET = 2.0
 WINDOW = 6
-#: Target durations that a playlist has at least, once there is so much (RFC 8216 section 6.2.2).
-SHORTEST = 3
 #: Bytes that one packager may hold, and how many segments at least that has to be enough for.
 MOST = 64 * 1024 * 1024
 SHARE = 2
@@ -43,6 +42,9 @@ PATIENCE = 15.0
 #: Targets of media in the first playlist at least, and those that a player has ahead where no segment has to be short.
 FIRST = 2 * SHORT
 AMPLE = 2
+#: Segments from the end of its first playlist at which a player begins, and targets that it is to have from there on.
+BEGINS = 3
+RESERVE = 3
 #: Seconds before and after a segment is due in which a playlist waits for it.
 EARLY = 0.3
 LATE = 1.0
@@ -50,20 +52,6 @@ LATE = 1.0
 _SLICE = 0.005
 #: Bits a second that are announced while nothing is known.
 _BANDWIDTH = 8_000_000
-
-
-@define(eq=False)
-class _Kept:
-    """
-    A segment that can be had.
-
-    :ivar longest: seconds of the longest playlist that it was in.
-    :ivar until: when it goes, once it has left the window.
-    """
-
-    segment: Segment
-    longest: float = 0.0
-    until: float = 0.0
 
 
 def _name(sequence: int) -> str:
@@ -102,21 +90,14 @@ class Packager:
         self._clock = clock
         self._closed = closed
         self._target = target
-        self._count = window
         self._name = name
         self._most = most
         self._smooth = smooth
         self._linger = linger
         self._patience = patience
-        self._window: deque[_Kept] = deque()
-        self._left: deque[_Kept] = deque()
-        self._by_number: dict[int, Segment] = {}
-        self._size = 0
-        self._seconds = 0.0
+        self._window = Window(clock, window)
         # When who began with the first playlist has played all there is.
         self._dry = 0.0
-        self._discontinuities = 0
-        self._independent = True
         self._bandwidth = 0.0
         self._body = b""
         self._waiting: deque[Deferred[None]] = deque()
@@ -140,7 +121,7 @@ class Packager:
     @property
     def size(self) -> int:
         """Bytes that it holds, those that the ring holds as well among them."""
-        return self._size + self._cutter.pending
+        return self._window.size + self._cutter.pending
 
     @property
     def target_duration(self) -> int:
@@ -152,14 +133,18 @@ class Packager:
         """Bits a second of the segment that had most, for a multivariant playlist."""
         return round(self._bandwidth) or _BANDWIDTH
 
-    async def playlist(self, prefix: str = "") -> bytes:
+    async def playlist(self, prefix: str = "", *, first: bool = False) -> bytes:
         """
         The media playlist as it is now; while there is no segment, the first.
 
         :param prefix: comes before each segment's address.
+        :param first: whether it is the first that a player sees: it may end before the newest segments.
         :raises UpstreamError: 504 when no segment is complete in time, 503 when it has closed.
         """
         self.touched()
+        left_out = self._left_out() if first and self._body else 0
+        if left_out:
+            return with_prefix(self._playlist(len(self._window.segments) - left_out), prefix)
         if self._body:
             with suppress(TimeoutError):
                 await self._more(self._until_due())
@@ -174,6 +159,15 @@ class Packager:
         if self._over:
             raise UpstreamError(503, "the channel has been turned off")
         return with_prefix(self._body, prefix)
+
+    def _left_out(self) -> int:
+        """Newest segments that a player's first playlist leaves out, so that the player begins early enough."""
+        ahead, wanted = 0.0, RESERVE * self._target if self._smooth else 0.0
+        for count, segment in enumerate(reversed(self._window.segments), 1):
+            ahead += segment.duration
+            if count >= BEGINS and ahead >= wanted:
+                return count - BEGINS
+        return max(0, len(self._window.segments) - BEGINS)
 
     def _until_due(self) -> float:
         """Seconds for which the next segment is worth waiting for, 0 when it is not."""
@@ -190,7 +184,7 @@ class Packager:
     def segment(self, sequence: int) -> Segment | None:
         """A segment by its number; None when it is gone or yet to come."""
         self.touched()
-        return self._by_number.get(sequence)
+        return self._window.segment(sequence)
 
     def touched(self) -> None:
         """Somebody uses it."""
@@ -212,9 +206,6 @@ class Packager:
         if self._idle.active():
             self._idle.cancel()
         self._window.clear()
-        self._left.clear()
-        self._by_number.clear()
-        self._size = 0
         self._body = b""
         if self._turn is not None:
             self._turn.cancel()
@@ -256,72 +247,41 @@ class Packager:
 
     def _add(self, segments: list[Segment]) -> None:
         """There are more."""
+        window = self._window
         for segment in segments:
-            self._by_number[segment.sequence] = segment
-            self._size += segment.size
             self._bandwidth = max(self._bandwidth, segment.size * 8 / segment.duration)
-            # Once it has been taken back it is not claimed again: a playlist does not change to and fro.
-            self._independent = self._independent and segment.independent
-            self._window.append(_Kept(segment))
-            self._seconds += segment.duration
-            shortest = SHORTEST * self.target_duration
-            while len(self._window) > self._count and self._seconds - self._window[0].segment.duration >= shortest:
-                self._leave()
-        self._expire()
+            window.add(segment, self.target_duration)
         self._make_room()
         now = self._clock.seconds()
         if not self._body:
-            if self._smooth and self._seconds < FIRST * self._target:
+            if self._smooth and window.seconds < FIRST * self._target:
                 return
-            self._dry = now + self._seconds
+            self._dry = now + window.seconds
         else:
             self._dry = max(self._dry, now) + sum(segment.duration for segment in segments)
         self._cutter.shorten(self._smooth and self._dry - now < AMPLE * self._target)
-        for kept in self._window:
-            kept.longest = max(kept.longest, self._seconds)
+        window.listed()
         self._write()
         if self._turn is None:
             self._tell()
 
-    def _leave(self) -> None:
-        """The oldest segment leaves the window."""
-        kept = self._window.popleft()
-        self._seconds -= kept.segment.duration
-        self._discontinuities += kept.segment.discontinuity
-        if kept.longest:
-            kept.until = self._clock.seconds() + kept.segment.duration + kept.longest
-            self._left.append(kept)
-        else:
-            self._drop(kept)
-
-    def _drop(self, kept: _Kept) -> None:
-        del self._by_number[kept.segment.sequence]
-        self._size -= kept.segment.size
-
-    def _expire(self) -> None:
-        now = self._clock.seconds()
-        while self._left and self._left[0].until <= now:
-            self._drop(self._left.popleft())
-
     def _make_room(self) -> None:
-        """Let the oldest go until it holds no more than it may; the newest segment stays."""
-        before = len(self._window)
-        while self.size > self._most and (self._left or len(self._window) > 1):
-            if not self._left:
-                self._leave()
-            if self._left:
-                self._drop(self._left.popleft())
-        if len(self._window) < before:
+        if self._window.make_room(self._most - self._cutter.pending):
             self._write()
 
     def _write(self) -> None:
-        self._body = media_playlist(
+        self._body = self._playlist(len(self._window.segments))
+
+    def _playlist(self, count: int) -> bytes:
+        """That of the oldest so many segments of the window."""
+        window = self._window
+        return media_playlist(
             self.target_duration,
-            self._window[0].segment.sequence,
-            self._discontinuities,
+            window.segments[0].sequence,
+            window.discontinuities,
             [
                 Listed(self._name(one.sequence), one.duration, one.date, one.discontinuity)
-                for one in (kept.segment for kept in self._window)
+                for one in islice(window.segments, count)
             ],
-            independent=self._independent,
+            independent=window.independent,
         )

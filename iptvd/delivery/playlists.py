@@ -7,7 +7,6 @@ changed (RFC 8216 section 6.3.4). The age counts from when it was asked for. Fai
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 
 from attrs import define, field, frozen
@@ -17,15 +16,13 @@ from iptvd.delivery.flight import Flight
 from iptvd.delivery.locator import Locator
 from iptvd.delivery.template import Template
 from iptvd.errors import IptvdError
+from iptvd.protocols.m3u8_tags import seconds, value_of
 
 #: Seconds for which a playlist without a target duration (a multivariant one) is used again.
 WITHOUT_TARGET = 2.0
 #: Half a target duration counts as at least and at most so many seconds.
 LEAST_AGE = 0.5
 MOST_AGE = 30.0
-
-_TARGET = b"#EXT-X-TARGETDURATION:"
-_SECONDS = re.compile(rb"[ \t]*([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 
 
 @frozen
@@ -44,11 +41,8 @@ class PlaylistBody:
     @property
     def max_age(self) -> float:
         """Seconds for which it may be used again."""
-        at = self.body.find(_TARGET)
-        found = _SECONDS.match(self.body, at + len(_TARGET)) if at >= 0 else None
-        if found is None:
-            return WITHOUT_TARGET
-        return min(max(float(found[1]) / 2, LEAST_AGE), MOST_AGE)
+        target = seconds(value_of(self.body, b"#EXT-X-TARGETDURATION"))
+        return WITHOUT_TARGET if target is None else min(max(target / 2, LEAST_AGE), MOST_AGE)
 
 
 @define(eq=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from iptvd.protocols.timestamps import PCR_TICKS, PCR_WRAP
+
 #: Seconds of media at most that a source which delivers in bursts is taken to have delivered in advance.
 MOST_AHEAD = 15.0
 #: A source whose clock ran slower than this share of real time, over the last so many seconds, has stalled.
@@ -15,12 +17,9 @@ LATE = 1.0
 #: Seconds over which bits are counted.
 RATE_SECONDS = 5.0
 
-_WRAP = 300 << 33
-_TICKS = 27e6
-
 
 def _seconds(before: int, pcr: int) -> float:
-    return ((pcr - before) % _WRAP) / _TICKS
+    return (pcr - before) % PCR_WRAP / PCR_TICKS
 
 
 class Pulse:

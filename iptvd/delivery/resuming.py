@@ -98,7 +98,8 @@ class Body:
         if self.came - self._came_before >= PROGRESS:
             self._attempts = 0
         self._came_before = self.came
-        while self._reopen is not None and self._validator and self._attempts < len(DELAYS):
+        while self.resumable and self._attempts < len(DELAYS):
+            assert self._reopen is not None
             delay = DELAYS[self._attempts]
             self._attempts += 1
             await deferLater(self._clock, delay)

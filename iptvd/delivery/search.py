@@ -44,7 +44,7 @@ class Search:
         self._found = found
         self._failed = failed
         self._hopeless = hopeless
-        self._work: Deferred[None] | None = None
+        self._work: Deferred[Connected] | None = None
         self._retry: IDelayedCall | None = None
 
     def go_on(self, index: int) -> None:
@@ -59,11 +59,12 @@ class Search:
             self._retry = self._clock.callLater(max(wait, LEAST_WAIT), self.go_on, index)
             return
         self._candidates.attempted(following)
-        work: Deferred[None] = Deferred.fromCoroutine(self._try(following))
+        work = Deferred.fromCoroutine(self._candidates.open(following, self._make_room))
         if not work.called:
             self._work = work
 
-        def ended(result: object) -> object:
+        def ended(result: Connected | Failure) -> Connected | Failure:
+            # Before anybody hears of it: what is found may end at once, and then the search goes on.
             self._work = None
             return result
 
@@ -75,11 +76,7 @@ class Search:
             elif not failure.check(CancelledError):
                 self.log.fault("a source could not be connected", failure)
 
-        work.addBoth(ended)
-        work.addErrback(went_wrong)
-
-    async def _try(self, index: int) -> None:
-        self._found(await self._candidates.open(index, self._make_room))
+        work.addBoth(ended).addCallback(self._found).addErrback(went_wrong)
 
     def stop(self) -> None:
         """Give up what is under way; it can be begun again."""

@@ -52,6 +52,10 @@ class Slots:
         """How many there are, 0 for no limit."""
         return self._limit_of(provider)
 
+    def full(self, provider: str) -> str:
+        """The sentence for a provider whose connections are all in use."""
+        return f"all {self.limit(provider)} connections of {provider} are in use"
+
     def free(self, provider: str) -> bool:
         """Whether one can be had without anything being given up."""
         limit = self._limit_of(provider)

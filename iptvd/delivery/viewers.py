@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IPushProducer, IReactorFDSet, ITransport, IWriteDescriptor
@@ -26,13 +27,13 @@ _GATHERED = 64
 _WRITTEN = 348 * PACKET
 
 
-class Viewer:
+class Viewer(ABC):
     """
     What is the same for all.
 
     :ivar number: of the block in which is what it gets next.
     :ivar level: whether that is the whole block, nothing is to be sent before it, and it waits for nothing: then
-        `SocketViewer.take` may be given what all viewers at this block are given.
+        `take` may be given what all viewers at this block are given.
     :ivar blocked_since: since when it has taken nothing although there is something, or None.
     :ivar jumps: how often it fell off the ring.
     :param clock: seconds.
@@ -48,6 +49,7 @@ class Viewer:
         "_place",
         "_ring",
         "_started",
+        "_uncounted",
         "blocked_since",
         "jumps",
         "level",
@@ -67,6 +69,8 @@ class Viewer:
         # In its block; always where a packet begins, after a block that was taken in part too.
         self._place = 0
         self._pending = b""
+        # Bytes still to be sent that are no media.
+        self._uncounted = 0
         self._started = False
         self._fed = False
         self._over = False
@@ -97,6 +101,7 @@ class Viewer:
     def head(self, data: bytes) -> None:
         """Have this sent before anything else."""
         self._pending += data
+        self._uncounted += len(data)
 
     def start(self, join: JoinPoint) -> None:
         """Begin at a join point, with the tables in force there."""
@@ -104,9 +109,9 @@ class Viewer:
         self.number, self._place = join.number, join.place
         self._started = True
 
+    @abstractmethod
     def pump(self) -> None:
         """Give it what there is, as much as it takes."""
-        raise NotImplementedError
 
     def take(self, data: bytes, end: int, pages: int) -> None:
         """
@@ -115,7 +120,7 @@ class Viewer:
         :param data: all that is in the ring from its block on, up to before the block numbered ``end``.
         :param pages: a descriptor of a file with the same, or -1; see `iptvd.delivery.pages`.
         """
-        raise NotImplementedError
+        self.pump()
 
     def stop(self) -> None:
         """Give it nothing more; its connection is the caller's to close."""
@@ -138,9 +143,11 @@ class Viewer:
 
     def _advance(self, sent: int) -> None:
         """So many bytes have been taken."""
-        self.session.bytes_sent += sent
+        uncounted = min(sent, self._uncounted)
+        self._uncounted -= uncounted
+        self.session.bytes_sent += sent - uncounted
         self.blocked_since = None
-        if self._started and not self._fed:
+        if sent > uncounted and not self._fed:
             self._fed = True
             self.session.first_byte()
         pending = len(self._pending)
@@ -221,6 +228,8 @@ class SocketViewer(Viewer):
         """See `Viewer.pump`."""
         while not self._over:
             if self._started and self.number < self._ring.first and not self._jump():
+                # It has room, and gets the next join point with everybody else.
+                self.blocked_since = None
                 break
             buffers: list[bytes | memoryview] = [self._pending] if self._pending else []
             if self._started:

@@ -109,6 +109,10 @@ class Announcements:
                 shown.add(channel)
                 yield channel
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._events)
+
     def events(self) -> list[Announced]:
         """All of them, in the order in which they begin."""
         return sorted(self._events.values(), key=lambda event: (event.start, event.stable))

@@ -15,14 +15,13 @@ from iptvd.epg.work import DamagedError
 from iptvd.errors import ProviderError, StoreError
 from iptvd.log import Log
 from iptvd.model import Fetched, GuideFile, Headers, ProviderState
+from iptvd.refresh import SLOW_RETRY, backoff
 from iptvd.store import Offload
 
 #: Seconds a download may take.
 TIMEOUT = 1800.0
 #: Seconds until a failed round is tried again, doubled with each failure in a row, up to the interval.
 FIRST_RETRY = 60.0
-#: Seconds between tries of what refuses.
-SLOW_RETRY = 3600.0
 
 
 class Saves(Protocol):
@@ -186,7 +185,7 @@ class Guide:
         if state is ProviderState.BLOCKED:
             # Left alone: nothing but a person can mend it.
             return max(SLOW_RETRY, self.terms.interval)
-        return min(FIRST_RETRY * 2.0 ** min(status.failures - 1, 16), self.terms.interval)
+        return backoff(FIRST_RETRY, status.failures, self.terms.interval)
 
     async def _take_in(self) -> None:
         place = self.source.place

@@ -12,11 +12,12 @@ import time
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from iptvd.epg.child import main
-from iptvd.epg.schema import open_to_write, timed_id
+from iptvd.epg.schema import count_on, open_to_write, timed_id
 from iptvd.epg.unpacking import plain
 from iptvd.errors import ProtocolError
 from iptvd.protocols.xmltv import GuideChannel, GuideProgramme, XmltvParser
@@ -35,7 +36,7 @@ class _Import:
         self._database = database
         self._source = source
         self._from, self._until = window
-        self._generation = self._count("generation", 1)
+        self._generation = count_on(database, "generation")
         self._channels: dict[str, int] = {}
         self._batch: list[tuple[int, int, int, int, str, str]] = []
         self._sequence = 0
@@ -45,15 +46,6 @@ class _Import:
     def channels(self) -> int:
         """How many channels it lists."""
         return len(self._channels)
-
-    def _count(self, counter: str, by: int) -> int:
-        """Count on; the new value."""
-        database = self._database
-        database.execute("BEGIN IMMEDIATE")
-        database.execute("UPDATE counter SET value = value + ? WHERE name = ?", (by, counter))
-        (value,) = database.execute("SELECT value FROM counter WHERE name = ?", (counter,)).fetchone()
-        database.execute("COMMIT")
-        return int(value)
 
     def take(self, found: Iterable[GuideChannel | GuideProgramme]) -> None:
         """Take in what the parser found."""
@@ -83,7 +75,7 @@ class _Import:
         channel = self._channels.get(item.channel) or self._channel(item.channel, ())
         if not self._left:
             self._left = 1000 * BATCH
-            self._sequence = self._count_sequence()
+            self._sequence = count_on(self._database, "sequence", self._left) - self._left
         self._left -= 1
         self._sequence += 1
         self._batch.append(
@@ -92,16 +84,10 @@ class _Import:
         if len(self._batch) >= BATCH:
             self.flush()
 
-    def _count_sequence(self) -> int:
-        if self._database.in_transaction:
-            self._database.execute("COMMIT")
-        return self._count("sequence", 1000 * BATCH) - 1000 * BATCH
-
     def flush(self) -> None:
         """Put what was taken in onto the disk."""
         database, batch = self._database, self._batch
-        if not database.in_transaction:
-            database.execute("BEGIN IMMEDIATE")
+        database.execute("BEGIN IMMEDIATE")
         before = database.total_changes
         database.executemany("INSERT OR IGNORE INTO programme VALUES (?, ?, ?, ?, ?, ?)", batch)
         taken = database.total_changes - before
@@ -138,7 +124,7 @@ class _Import:
             "INSERT OR REPLACE INTO source VALUES (?, ?, ?, ?, ?)",
             (self._source, self._generation, now, self.channels, self.programmes),
         )
-        database.execute("UPDATE counter SET value = value + 1 WHERE name = 'revision'")
+        count_on(database, "revision")
         database.execute("COMMIT")
 
 
@@ -181,8 +167,7 @@ def run(arguments: list[str]) -> dict[str, object]:
     asked = parser.parse_args(arguments)
     now = time.time()
     window = (now - asked.past_days * DAY, now + asked.days * DAY)
-    database = open_to_write(asked.database)
-    try:
+    with closing(open_to_write(asked.database)) as database:
         importing = _Import(database, asked.source, window)
         reading = XmltvParser(ZoneInfo(asked.timezone))
         try:
@@ -198,8 +183,6 @@ def run(arguments: list[str]) -> dict[str, object]:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             sweep(database)
-    finally:
-        database.close()
     return {"channels": importing.channels, "programmes": importing.programmes, "skipped": dict(skipped)}
 
 

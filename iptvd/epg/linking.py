@@ -12,6 +12,7 @@ import sqlite3
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from iptvd.epg.announced import Announcements
 from iptvd.epg.child import main
 from iptvd.epg.importing import sweep
 from iptvd.epg.matching import GuideChannel, Matcher, Wanted
-from iptvd.epg.schema import open_to_write, timed_id
+from iptvd.epg.schema import count_on, open_to_write, timed_id
 from iptvd.errors import ProtocolError, StoreError
 from iptvd.store import read_rows
 
@@ -131,7 +132,7 @@ class _Linking:
         self._database.execute(f"DELETE FROM source WHERE name NOT IN ({marks})", named)  # noqa: S608 - question marks
         changed = [self._replace(table, words) for table, words in _REPLACED.items()]
         if any(changed):
-            self._database.execute("UPDATE counter SET value = value + 1 WHERE name = 'revision'")
+            count_on(self._database, "revision")
 
     def _leave_out_covered(self) -> None:
         """Leave out what channels show by events where a guide says what they show at that time."""
@@ -173,7 +174,7 @@ class _Linking:
 
     def _renew_events(self, source: str, count: int, now: float) -> None:
         database = self._database
-        generation, sequence = self._count("generation", 1), self._count("sequence", count)
+        generation, sequence = count_on(database, "generation"), count_on(database, "sequence", count)
         database.execute(
             "INSERT INTO guide_channel (source, generation, guide_id, names, icon)"
             " SELECT DISTINCT ?, ?, 'event:' || channel, '[]', '' FROM new_shown",
@@ -196,13 +197,6 @@ class _Linking:
         database.execute(
             "INSERT OR REPLACE INTO source VALUES (?, ?, ?, ?, ?)", (source, generation, now, channels, count)
         )
-
-    def _count(self, counter: str, by: int) -> int:
-        """Count on; the new value."""
-        database = self._database
-        database.execute("UPDATE counter SET value = value + ? WHERE name = ?", (by, counter))
-        (value,) = database.execute("SELECT value FROM counter WHERE name = ?", (counter,)).fetchone()
-        return int(value)
 
     def _replace(self, table: str, words: str) -> bool:
         """Whether it was another, which it is not any more."""
@@ -252,28 +246,22 @@ def run(arguments: list[str]) -> dict[str, object]:
     parser.add_argument("database", type=Path)
     parser.add_argument("rows", type=Path)
     asked = parser.parse_args(arguments)
-    database = open_to_write(asked.database)
-    try:
+    # What is not committed when it is closed never was.
+    with closing(open_to_write(asked.database)) as database:
         database.execute("BEGIN IMMEDIATE")
+        linking = _Linking(database)
         try:
-            linking = _Linking(database)
-            try:
-                for row in read_rows(asked.rows, KIND):
-                    linking.take(row)  # type: ignore[arg-type]
-                linking.put_in_force(time.time())
-            except (StoreError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise ProtocolError(_NOT_UNDERSTOOD) from error
-            database.execute("COMMIT")
-        finally:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
+            for row in read_rows(asked.rows, KIND):
+                linking.take(row)  # type: ignore[arg-type]
+            linking.put_in_force(time.time())
+        except (StoreError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ProtocolError(_NOT_UNDERSTOOD) from error
+        database.execute("COMMIT")
         sweep(database)
-    finally:
-        database.close()
     return {
         "channels": linking.channels,
         "matched": linking.matched,
-        "events": len(linking.announced.events()),
+        "events": len(linking.announced),
         "skipped": dict(linking.announced.skipped),
     }
 

@@ -248,7 +248,7 @@ class Matcher:
         scores: dict[_Entry, float] = {}
         for key in near_keys(name):
             for entry in _few(self._near, key):
-                if entry in scores or not _fits(wanted, name, countries, entry, name.hours, spelt=True):
+                if entry in scores or not _fits(wanted, name, countries, entry, name.hours, loosely=True):
                     continue
                 if is_like(name, entry.name, known=bool(countries) or not entry.countries):
                     scores[entry] = likeness(name, entry.name)
@@ -335,7 +335,6 @@ def _fits(
     entry: _Entry,
     hours: int,
     loosely: bool = False,
-    spelt: bool = False,
 ) -> bool:
     other = entry.name
     if other.hours != hours or not agree(countries, entry.countries):
@@ -345,7 +344,7 @@ def _fits(
     known = bool(countries and entry.countries)
     if name.generic and entry.countries and not known:
         return False
-    if loosely or spelt:
+    if loosely:
         return True
     # A name that fits without its country fits only one that is known to be of it.
     return known or bool({name.key, name.camel} & {other.key, other.camel})

@@ -35,10 +35,10 @@ _HEADING = re.compile(r"\s*([^\w\s|(\[])\1(?:\1.*|.*\1\1\s*)")
 #: The two letters of a flag.
 _FLAG = re.compile("([\U0001f1e6-\U0001f1ff])([\U0001f1e6-\U0001f1ff])")
 _PREFIX = re.compile(
-    rf"[\s#*\[({{{_MARKS}-]*(?P<what>[^\W_][\w &/.+-]{{0,18}}?)\s*(?:[\])}}:*{_MARKS}]+|\s?-+\s|(?P<tight>-)(?=\w))\s*"
+    rf"[\s#*\[({{{_MARKS}-]*(?P<what>[^\W_][\w &/.+-]{{0,19}}?)\s*(?:[\])}}:*{_MARKS}]+|\s?-+\s|(?P<tight>-)(?=\w))\s*"
 )
 _BRACKETS = re.compile(r"[\[({]([^\])}]*)[\])}]")
-_SUFFIX = re.compile(rf"(?:[{_MARKS}]|\s-+\s)\s*(\w[\w ]{{1,18}}?)\s*[{_MARKS}]*\s*$")
+_SUFFIX = re.compile(rf"(?:[{_MARKS}]|\s-+\s)\s*(\w[\w ]{{1,19}}?)\s*[{_MARKS}]*\s*$")
 _ENDING = re.compile(r"(?<=\w)\.([a-z]{2,3})\s*$")
 
 #: Quality, and which of several streams of one channel it is. ``UHD 1`` is a channel of its own.
@@ -190,9 +190,9 @@ def _read(text: str) -> Name:
 
 def _reduced(words: tuple[str, ...]) -> tuple[str, Countries]:
     """The key without a country at the end or the beginning, and that country; unless too little is left."""
+    # Of several words first: Saudi Arabia is not what Arabia is.
     for rest, country in (
-        (words[:-1], BY_LAST_WORD.get(words[-1]) if words else None),
-        (words[:-2], BY_LAST_WORD.get(" ".join(words[-2:]))),
+        *((words[:-count], BY_LAST_WORD.get(" ".join(words[-count:]))) for count in (3, 2, 1) if len(words) > count),
         (words[1:], BY_WORD[words[0]] if words and words[0] in _FIRST_CODES else None),
     ):
         if country and sum(map(len, rest)) > 2 and not GENERIC.issuperset(rest):

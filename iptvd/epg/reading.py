@@ -125,21 +125,22 @@ class GuideReader:
         words: str,
         start: float | None,
         stop: float | None,
-        now: float | None,
+        now: float,
         limit: int,
         offset: int = 0,
+        live: bool = False,
     ) -> list[Hit]:
         """
         Events in the order in which they begin; none for words that are none.
 
         :param start: those that end after it; None for all.
         :param stop: those that begin before it; None for all.
-        :param now: only what is on at this moment, unless it is None.
+        :param live: only what is on now.
         """
         query = query_of(words)
         if words.strip() and not query:
             return []
-        return await self._ask([], _events, category, query, start, stop, now, limit, offset)
+        return await self._ask([], _events, category, query, start, stop, now, limit, offset, live)
 
     async def matches(self, how: str, offset: int, limit: int) -> list[Match]:
         """How channels were found in guides, the least certain first; of one kind, unless ``how`` is empty."""
@@ -153,7 +154,8 @@ class GuideReader:
         self, nothing: T, question: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **named: P.kwargs
     ) -> T:
         # Taken and given back on the reactor; in between it is one thread's.
-        connection = self._idle.pop() if self._idle else None
+        idle = self._idle
+        connection = idle.pop() if idle else None
 
         def ask() -> tuple[sqlite3.Connection | None, T]:
             nonlocal connection
@@ -172,8 +174,9 @@ class GuideReader:
                 return None, nothing
 
         used, answer = await self._offload(ask)
-        if used is not None and len(self._idle) < IDLE:
-            self._idle.append(used)
+        # One that was open when all were closed is of a database that may be gone.
+        if used is not None and idle is self._idle and len(idle) < IDLE:
+            idle.append(used)
         elif used is not None:
             used.close()
         return answer
@@ -219,7 +222,7 @@ def _search(database: sqlite3.Connection, query: str, programmes: bool, now: flo
             (query, limit),
         )
     ]
-    timed = _events(database, "", query, now, None, None, limit)
+    timed = _events(database, "", query, now, None, now, limit)
     if programmes:
         timed += _programmes_with(database, query, now, limit)
     timed.sort(key=lambda hit: (not hit.on_now, hit.start or 0))
@@ -266,9 +269,10 @@ def _events(
     query: str,
     start: float | None,
     stop: float | None,
-    now: float | None,
+    now: float,
     limit: int,
     offset: int = 0,
+    live: bool = False,
 ) -> list[Hit]:
     words = "event_words JOIN event ON event.id = event_words.rowid" if query else "event"
     where = "event_words MATCH ?1" if query else "?1 = ''"
@@ -277,9 +281,8 @@ def _events(
         f" FROM {words} WHERE {where} AND (?2 = '' OR event.category = ?2 COLLATE NOCASE)"
         " AND (?3 IS NULL OR event.stop > ?3) AND (?4 IS NULL OR event.start < ?4)"
         " AND (?5 IS NULL OR (event.start <= ?5 AND event.stop > ?5)) ORDER BY event.id LIMIT ?6 OFFSET ?7",
-        (query, category, start, stop, now, limit, offset),
+        (query, category, start, stop, now if live else None, limit, offset),
     ).fetchall()
-    at = now if now is not None else start
     hits = []
     for event, stable, provider, title, in_category, begins, ends in rows:
         channels = database.execute(
@@ -287,7 +290,7 @@ def _events(
             " WHERE event_channel.event = ? ORDER BY lineup.place LIMIT 50",
             (event,),
         ).fetchall()
-        on_now = at is not None and begins <= at < ends
+        on_now = begins <= now < ends
         hits.append(Hit("event", title, tuple(channels), on_now, begins, ends, stable, in_category, provider))
     return hits
 

@@ -98,6 +98,13 @@ def first_id(moment: float) -> int:
     return int(moment) // 60 << 32
 
 
+def count_on(database: sqlite3.Connection, counter: str, by: int = 1) -> int:
+    """Count on, in the table ``counter``; the new value."""
+    changed = database.execute("UPDATE counter SET value = value + ? WHERE name = ? RETURNING value", (by, counter))
+    ((value,),) = changed.fetchall()
+    return int(value)
+
+
 def open_to_write(path: Path) -> sqlite3.Connection:
     """
     The database, with its tables; transactions are begun and ended by statements of the caller's own.

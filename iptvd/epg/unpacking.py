@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from iptvd.errors import ProtocolError
 from iptvd.protocols.gunzip import MAGIC, gunzipped
@@ -44,11 +45,10 @@ def _check(size: int, limit: int) -> None:
         raise ProtocolError(f"the guide is longer than {limit >> 20} MiB: raise epg_max_mb, or take another")
 
 
-def _reads(file: object, first: bytes) -> Iterator[bytes]:
-    block = first
+def _reads(file: BinaryIO, block: bytes) -> Iterator[bytes]:
     while block:
         yield block
-        block = file.read(BLOCK)  # type: ignore[attr-defined]
+        block = file.read(BLOCK)
 
 
 def _unxzed(blocks: Iterator[bytes]) -> Iterator[bytes]:

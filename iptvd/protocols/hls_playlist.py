@@ -28,10 +28,9 @@ from iptvd.protocols.hls_values import (
     Segment,
     Variant,
 )
-from iptvd.protocols.m3u8 import MAX_BODY, MAX_LINE, MAX_LINES, MAX_OUTPUT
-from iptvd.protocols.m3u8_tags import Variables, attributes
+from iptvd.protocols.m3u8 import MAX_LINE, MAX_OUTPUT, lines_of
+from iptvd.protocols.m3u8_tags import Variables, attributes, count, seconds
 from iptvd.protocols.references import Base
-from iptvd.protocols.sniff import ENOUGH, Media, sniff
 
 #: Seconds that a segment, and so a target duration, may last.
 MAX_DURATION = 3600.0
@@ -41,9 +40,6 @@ KEY_SIZE = 16
 _STEP = 16 * 1024
 _LINE_COST = 512
 
-_BOM = b"\xef\xbb\xbf"
-_SECONDS = re.compile(rb"[ \t]*([0-9]{1,20}(?:\.[0-9]{0,20})?)")
-_COUNT = re.compile(rb"[ \t]*([0-9]{1,20})")
 _RANGE = re.compile(rb"([0-9]{1,18})(?:@([0-9]{1,18}))?")
 _IV = re.compile(rb"0[xX]([0-9A-Fa-f]{1,32})")
 _SIZE = re.compile(rb"([0-9]{1,5})[xX]([0-9]{1,5})")
@@ -62,7 +58,7 @@ class Reading:
     """
 
     def __init__(self, body: bytes, base_url: str, variables: Mapping[str, str] | None = None) -> None:
-        self._lines = _lines_of(body)
+        self._lines = lines_of(body)
         self._base = Base(base_url)
         self._variables = Variables(self._base.query[1:], variables or {}, self._grow)
         self._grown = 0
@@ -179,8 +175,8 @@ class Reading:
         codecs = _text(told.get(b"CODECS", b"")).split(",")
         return Variant(
             uri,
-            _count(told.get(b"BANDWIDTH", b"")),
-            _count(told.get(b"AVERAGE-BANDWIDTH", b"")),
+            count(told.get(b"BANDWIDTH", b"")),
+            count(told.get(b"AVERAGE-BANDWIDTH", b"")),
             (int(size[1]), int(size[2])) if size else None,
             tuple(codec.strip() for codec in codecs if codec.strip()),
             _text(told.get(b"AUDIO", b"")),
@@ -197,10 +193,10 @@ class Reading:
     def _sequence(self, value: bytes) -> None:
         # After the first segment it would not be where RFC 8216 section 4.3.3.2 wants it, and numbers would change.
         if not self._segments:
-            self._media_sequence = _count(value)
+            self._media_sequence = count(value)
 
     def _discontinuities(self, value: bytes) -> None:
-        self._discontinuity_sequence = _count(value)
+        self._discontinuity_sequence = count(value)
 
     def _broken(self, value: bytes) -> None:
         self._discontinuity = True
@@ -325,36 +321,12 @@ def parse(
     return reading.result()
 
 
-def _lines_of(body: bytes) -> list[bytes]:
-    if len(body) > MAX_BODY:
-        raise ProtocolError(f"The playlist is larger than {MAX_BODY >> 20} MiB.")
-    body = body.lstrip().removeprefix(_BOM).lstrip()
-    if not body.startswith(b"#EXTM3U") or b"\0" in body:
-        media = sniff(body[:ENOUGH], final=True)
-        is_text = media in (Media.HTML, Media.TEXT)
-        found = "text or a web page" if is_text else "binary data" if body else "nothing"
-        raise ProtocolError(f"The source answered with {found} where an HLS playlist was expected.")
-    # Both ends of a CRLF are counted, so this only bounds what the split then counts rightly.
-    if body.count(b"\n") + body.count(b"\r") > 2 * MAX_LINES:
-        raise ProtocolError(f"The playlist has more than {MAX_LINES} lines.")
-    lines = body.splitlines()
-    if len(lines) > MAX_LINES:
-        raise ProtocolError(f"The playlist has more than {MAX_LINES} lines.")
-    return lines
-
-
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _count(raw: bytes) -> int:
-    match = _COUNT.match(raw)
-    return int(match[1]) if match else 0
-
-
 def _seconds(raw: bytes) -> float | None:
-    match = _SECONDS.match(raw)
-    value = float(match[1]) if match else None
+    value = seconds(raw)
     if value is not None and value > MAX_DURATION:
         raise ProtocolError(f"The playlist has a segment of more than {MAX_DURATION:g} s.")
     return value

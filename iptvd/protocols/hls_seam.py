@@ -13,16 +13,13 @@ player would ask for a number of its own making: it goes on with whole segments.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from attrs import field, frozen
 
 from iptvd.protocols.hls_position import FROM_EDGE, LEAST_FROM_EDGE
-from iptvd.protocols.m3u8_tags import attributes
+from iptvd.protocols.m3u8_tags import attributes, count, seconds, value_of
 
-_NUMBER = re.compile(rb"[ \t]*([0-9]{1,20})")
-_SECONDS = re.compile(rb"[ \t]*([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _BROKEN = b"#EXT-X-DISCONTINUITY"
 _BREAKS = b"#EXT-X-DISCONTINUITY-SEQUENCE"
 _SEQUENCE = b"#EXT-X-MEDIA-SEQUENCE"
@@ -107,8 +104,7 @@ def end_of(body: bytes, number: int) -> End:
 
     :param number: the media sequence number of the segment that will come next.
     """
-    at = body.find(_BREAKS + b":")
-    before = _number(body[at + len(_BREAKS) + 1 : at + len(_BREAKS) + 24]) if at >= 0 else 0
+    before = count(value_of(body, _BREAKS))
     return End(number, before + body.count(_BROKEN) - body.count(_BREAKS))
 
 
@@ -182,16 +178,16 @@ def _implicit(key: bytes, former: bytes) -> bytes:
 def _from_edge(read: _Read) -> int:
     """The place of the segment that a player would begin with."""
     listed = 0.0
-    for count, segment in enumerate(reversed(read.segments), 1):
+    for place, segment in enumerate(reversed(read.segments), 1):
         listed += segment.seconds
-        if count >= FROM_EDGE and listed >= LEAST_FROM_EDGE * read.target:
-            return len(read.segments) - count
+        if place >= FROM_EDGE and listed >= LEAST_FROM_EDGE * read.target:
+            return len(read.segments) - place
     return 0
 
 
 def _read(body: bytes) -> _Read:
     sequence = breaks = 0
-    target = seconds = 0.0
+    target = lasts = 0.0
     broken = loose = False
     segments: list[_Segment] = []
     lines: list[bytes] = []
@@ -199,16 +195,16 @@ def _read(body: bytes) -> _Read:
         lines.append(line if line.endswith((b"\n", b"\r")) else line + b"\n")
         name, _, value = line.strip().partition(b":")
         if name and not name.startswith(b"#"):
-            segments.append(_Segment(lines, seconds, broken))
-            lines, seconds, broken = [], 0.0, False
+            segments.append(_Segment(lines, lasts, broken))
+            lines, lasts, broken = [], 0.0, False
         elif name == b"#EXTINF":
-            seconds = _seconds(value)
+            lasts = seconds(value) or 0.0
         elif name == _TARGET:
-            target = _seconds(value)
+            target = seconds(value) or 0.0
         elif name == _SEQUENCE:
-            sequence = _number(value)
+            sequence = count(value)
         elif name == _BREAKS:
-            breaks = _number(value)
+            breaks = count(value)
         elif name == _BROKEN:
             broken = True
         elif name == _RANGE:
@@ -220,13 +216,3 @@ def _name(line: bytes) -> bytes:
     """Which tag a line is; empty for anything else."""
     text = line.strip()
     return text.partition(b":")[0] if text.startswith(b"#EXT") else b""
-
-
-def _number(text: bytes) -> int:
-    match = _NUMBER.match(text)
-    return int(match[1]) if match else 0
-
-
-def _seconds(text: bytes) -> float:
-    match = _SECONDS.match(text)
-    return float(match[1]) if match else 0.0

@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITransport
-from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from iptvd.errors import ProtocolError, UpstreamError
@@ -34,7 +34,7 @@ from iptvd.protocols.origin_socket import connection_of, prepare
 from iptvd.protocols.origin_tls import READ, SecureEndpoint, tls_to
 from iptvd.protocols.resting import Pace, Rests, shared_rests
 from iptvd.protocols.socks5 import Proxy
-from iptvd.protocols.socks_endpoint import ProxyError, endpoint_to
+from iptvd.protocols.socks_endpoint import Once, ProxyError, endpoint_to
 from iptvd.protocols.upstream import Receiver, Upstream
 
 MAX_REDIRECTS = 5
@@ -216,18 +216,6 @@ class HTTPUpstream(Upstream, TwistedProtocol):
         self._close()
 
 
-class _Once(Factory):
-    """Builds the one protocol there is to build."""
-
-    noisy = False
-
-    def __init__(self, upstream: HTTPUpstream) -> None:
-        self._upstream = upstream
-
-    def buildProtocol(self, addr: object) -> HTTPUpstream:
-        return self._upstream
-
-
 def _lost(reason: Failure) -> UpstreamError:
     value = reason.value
     if isinstance(value, (TLSError, VerificationError)):
@@ -276,7 +264,7 @@ async def _ask(
     received: Deferred[ResponseHead] = Deferred(lambda _: upstream.stopProducing())
     upstream = HTTPUpstream(method, request, received, shared_rests(clock))
     try:
-        await connect(target, verify_tls).connect(_Once(upstream))
+        await connect(target, verify_tls).connect(Once(upstream))
     except CancelledError:
         raise
     except Exception as error:

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -28,6 +28,7 @@ from iptvd.protocols.http_upstream import Connect, HTTPUpstream
 from iptvd.protocols.origin_socket import connection_of
 from iptvd.protocols.origin_tls import GatheringTLS
 from iptvd.protocols.socks5 import Proxy
+from iptvd.protocols.socks_endpoint import Once
 from iptvd.protocols.urls import Target
 
 #: Seconds that a connection rests: longer than from one segment of HLS to the next.
@@ -84,7 +85,7 @@ class KeptConnections:
         if upstream.ended:
             return
         upstream.transport = None  # type: ignore[assignment]
-        dialing = errand.connect(errand.target, errand.verify_tls).connect(_Anew(upstream))
+        dialing = errand.connect(errand.target, errand.verify_tls).connect(Once(upstream))
         self._dialing.add(dialing)
 
         def done(result: IProtocol | Failure) -> None:
@@ -135,18 +136,6 @@ class _Endpoint:
         if isinstance(upstream, HTTPUpstream) and self._kept.take(upstream, self._errand):
             return succeed(upstream)
         return self._errand.connect(self._errand.target, self._errand.verify_tls).connect(protocolFactory)
-
-
-class _Anew(Factory):
-    """Gives an upstream that has had a connection before."""
-
-    noisy = False
-
-    def __init__(self, upstream: HTTPUpstream) -> None:
-        self._upstream = upstream
-
-    def buildProtocol(self, addr: object) -> HTTPUpstream:
-        return self._upstream
 
 
 class _Resting(Protocol):

@@ -21,14 +21,13 @@ is. And the JSON behind `Role.OTHER` (asset lists, steering manifests) is not a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
 from attrs import field, frozen
 
 from iptvd.errors import ProtocolError
-from iptvd.protocols.m3u8_tags import Variables, attributes
+from iptvd.protocols.m3u8_tags import Variables, attributes, count, seconds
 from iptvd.protocols.references import Base
 from iptvd.protocols.sniff import ENOUGH, Media, sniff
 
@@ -43,8 +42,6 @@ _LINE_COST = 512
 
 _BOM = b"\xef\xbb\xbf"
 _MEDIA = frozenset(["ts", "m4s", "mp4", "m4v", "m4a", "cmfv", "cmfa", "aac", "ac3", "ec3", "mp3", "vtt", "webvtt"])
-
-_NUMBER = re.compile(rb"[ \t]*([0-9]{1,20})((?:\.[0-9]{1,20})?)")
 
 
 class Role(Enum):
@@ -116,16 +113,6 @@ class Rewritten:
     variables: Mapping[str, str] = field(repr=False)
 
 
-def _seconds(text: bytes) -> float | None:
-    match = _NUMBER.match(text)
-    return float(match[1] + match[2]) if match else None
-
-
-def _count(text: bytes) -> int:
-    match = _NUMBER.match(text)
-    return int(match[1]) if match else 0
-
-
 def _extension(url: str, role: Role, fragmented: bool) -> str:
     if role is Role.PLAYLIST:
         return "m3u8"
@@ -145,6 +132,28 @@ def _what_it_is(body: bytes) -> str:
     return _NO_PLAYLISTS.get(media, "binary data") if body and media else "nothing"
 
 
+def lines_of(body: bytes) -> list[bytes]:
+    """
+    The lines of a playlist with their ends, without a byte order mark and what else is before the first.
+
+    :param body: what the origin answered with.
+    :raises ProtocolError: when it is no playlist, or exceeds a bound.
+    """
+    if len(body) > MAX_BODY:
+        raise ProtocolError(f"The playlist is larger than {MAX_BODY >> 20} MiB.")
+    body = body.lstrip().removeprefix(_BOM).lstrip()
+    if not body.startswith(b"#EXTM3U"):
+        raise ProtocolError(f"The source answered with {_what_it_is(body)} where an HLS playlist was expected.")
+    if b"\0" in body:
+        raise ProtocolError("The source answered with binary data where an HLS playlist was expected.")
+    # Both ends of a CRLF are counted, so this only bounds what the split then counts rightly.
+    ends = body.count(b"\n") + body.count(b"\r")
+    lines = body.splitlines(keepends=True) if ends <= 2 * MAX_LINES else []
+    if not 0 < len(lines) <= MAX_LINES:
+        raise ProtocolError(f"The playlist has more than {MAX_LINES} lines.")
+    return lines
+
+
 class Rewriting:
     """
     One playlist being rewritten: iterate over it once, which does the work in short steps, then ask `result`.
@@ -159,18 +168,7 @@ class Rewriting:
     """
 
     def __init__(self, body: bytes, base_url: str, mint: Mint, variables: Mapping[str, str] | None = None) -> None:
-        if len(body) > MAX_BODY:
-            raise ProtocolError(f"The playlist is larger than {MAX_BODY >> 20} MiB.")
-        body = body.lstrip().removeprefix(_BOM).lstrip()
-        if not body.startswith(b"#EXTM3U"):
-            raise ProtocolError(f"The source answered with {_what_it_is(body)} where an HLS playlist was expected.")
-        if b"\0" in body:
-            raise ProtocolError("The source answered with binary data where an HLS playlist was expected.")
-        # Both ends of a CRLF are counted, so this only bounds what the split then counts rightly.
-        ends = body.count(b"\n") + body.count(b"\r")
-        self._lines = body.splitlines(keepends=True) if ends <= 2 * MAX_LINES else []
-        if not 0 < len(self._lines) <= MAX_LINES:
-            raise ProtocolError(f"The playlist has more than {MAX_LINES} lines.")
+        self._lines = lines_of(body)
         self._base = Base(base_url)
         self._mint = mint
         self._variables = Variables(self._base.query[1:], variables or {}, self._grow)
@@ -245,17 +243,17 @@ class Rewriting:
 
     def _note(self, name: bytes, value: bytes) -> None:
         if name == b"#EXT-X-TARGETDURATION":
-            self._target_duration = _seconds(value)
+            self._target_duration = seconds(value)
         elif name == b"#EXT-X-MEDIA-SEQUENCE":
-            self._media_sequence = _count(value)
+            self._media_sequence = count(value)
         elif name == b"#EXT-X-ENDLIST":
             self._ended = True
         elif name in (b"#EXT-X-PART-INF", b"#EXT-X-SERVER-CONTROL", b"#EXT-X-SKIP"):
             for attribute, told, _ in attributes(value):
                 if attribute == b"PART-TARGET":
-                    self._part_target = _seconds(told)
+                    self._part_target = seconds(told)
                 elif attribute == b"SKIPPED-SEGMENTS":
-                    self._skipped = _count(told)
+                    self._skipped = count(told)
                 elif attribute == b"CAN-BLOCK-RELOAD":
                     self._blocking_reload = told == b"YES"
 

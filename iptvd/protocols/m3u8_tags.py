@@ -14,11 +14,37 @@ from iptvd.errors import ProtocolError
 
 #: Attributes of one tag, counting what is between two commas.
 MAX_ATTRIBUTES = 500
+# Bytes that a number with all its decimals, and some white space before it, may have.
+_LONGEST = 64
 
 # Possessive, so that no line makes it try twice. White space around names and values is an indulgence.
 _ATTRIBUTE = re.compile(rb'([^=,"]*+)(?:=[ \t]*+(?:"([^"]*+)"[ \t]*+|([^",]*+)))?(?:,|\Z)')
 _REFERENCE = re.compile(rb"\{\$([A-Za-z0-9_-]+)\}")
 _BREAKS_OUT = re.compile(rb'["\r\n]')
+_NUMBER = re.compile(rb"[ \t]*([0-9]{1,20})((?:\.[0-9]{0,20})?)")
+
+
+def count(text: bytes) -> int:
+    """The whole number that a tag's value begins with (RFC 8216 section 4.2), 0 where there is none."""
+    match = _NUMBER.match(text)
+    return int(match[1]) if match else 0
+
+
+def seconds(text: bytes) -> float | None:
+    """The number with or without decimals that a tag's value begins with, None where there is none."""
+    match = _NUMBER.match(text)
+    return float(match[1] + match[2]) if match else None
+
+
+def value_of(body: bytes, tag: bytes) -> bytes:
+    """
+    As much as a number may have of what follows the colon of the first tag of that name; empty when there is none.
+
+    It looks for nothing else, so that a long playlist whose tags are at its beginning takes no time.
+    """
+    at = body.find(tag + b":")
+    start = at + len(tag) + 1
+    return body[start : start + _LONGEST] if at >= 0 else b""
 
 
 def attributes(text: bytes) -> list[tuple[bytes, bytes, int]]:

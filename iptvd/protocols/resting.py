@@ -11,7 +11,7 @@ again: what comes more slowly is never held up.
 from __future__ import annotations
 
 from typing import Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -77,11 +77,11 @@ class Pace:
         return self._rested
 
 
-_SHARED: WeakKeyDictionary[IReactorTime, Rests] = WeakKeyDictionary()
+_SHARED: WeakValueDictionary[IReactorTime, Rests] = WeakValueDictionary()
 
 
 def shared_rests(clock: IReactorTime) -> Rests:
-    """Those of a reactor, the same for all of it."""
+    """Those of a reactor, the same for all who have them at a time."""
     rests = _SHARED.get(clock)
     if rests is None:
         rests = _SHARED[clock] = Rests(clock)

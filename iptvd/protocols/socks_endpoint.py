@@ -104,16 +104,17 @@ class _Handshake(Protocol):
             self._late = None
 
 
-class _Handshakes(Factory):
-    """Builds the one handshake there is to build."""
+class Once(Factory):
+    """Builds the one protocol there is to build."""
 
     noisy = False
 
-    def __init__(self, handshake: _Handshake) -> None:
-        self._handshake = handshake
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
 
-    def buildProtocol(self, addr: object) -> _Handshake:
-        return self._handshake
+    def buildProtocol(self, addr: object) -> Protocol:
+        """See `IProtocolFactory.buildProtocol`."""
+        return self._protocol
 
 
 @implementer(IStreamClientEndpoint)
@@ -144,7 +145,7 @@ class SocksEndpoint:
         handshake = _Handshake(client, factory, self._reactor, self._timeout)
         endpoint = endpoint_to(self._reactor, self._proxy.host, self._proxy.port, self._timeout)
         try:
-            await endpoint.connect(_Handshakes(handshake))
+            await endpoint.connect(Once(handshake))
         except DNSLookupError:
             raise ProxyError("the SOCKS proxy's own name is not known to DNS") from None
         except ConnectingCancelledError:

@@ -9,6 +9,7 @@ an error.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -32,7 +33,7 @@ class Receiver(Protocol):
 
 
 @implementer(IPushProducer)
-class Upstream:
+class Upstream(ABC):
     """
     The part that is the same for all kinds; a kind says how to pause, resume and close.
 
@@ -105,14 +106,14 @@ class Upstream:
 
     # IPushProducer
 
+    @abstractmethod
     def pauseProducing(self) -> None:
         """Stop reading from the source."""
-        raise NotImplementedError
 
+    @abstractmethod
     def resumeProducing(self) -> None:
         """Read on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stopProducing(self) -> None:
         """Close it at once; the receiver is not told."""
-        raise NotImplementedError

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from html.entities import html5
-from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
@@ -129,7 +128,6 @@ class XmltvParser:
         self._value = ""
         self._expat = parser = expat.ParserCreate()
         parser.buffer_text = True
-        parser.ordered_attributes = False
         # As if there were a document type elsewhere: names that the document does not declare are then no errors.
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_UNLESS_STANDALONE)
         parser.UseForeignDTD(True)
@@ -298,7 +296,7 @@ class XmltvParser:
         self._found.append(GuideChannel(identity, tuple(self._names)))
 
     def _end_programme(self) -> None:
-        item: Any = self._item
+        item = self._item
         channel = item.get("channel", "").strip()
         if not channel or len(channel) > MAX_ID:
             self.skipped["no channel"] += 1

@@ -27,7 +27,7 @@ from iptvd.website.day_labels import USUAL_ZONE
 from iptvd.website.known_channels import LONGEST, OURS, KnownChannels
 from iptvd.website.refusals import check_page
 from iptvd.website.resolutions import Resolutions
-from iptvd.website.resolving import Resolution, Ways
+from iptvd.website.resolving import Resolution
 from iptvd.website.settings import WebsiteSettings
 from iptvd.website.site import Site
 from iptvd.website.texts import channel_id, slug
@@ -58,14 +58,6 @@ class DaddyliveProvider:
         self._settings = settings
         self._context = context
         self._site = Site(settings.base_url, settings.verify_tls, context)
-        self._ways = Ways(
-            settings.stream_paths,
-            settings.method,
-            settings.lookup,
-            settings.playlist,
-            settings.playlist_path,
-            settings.cdn,
-        )
         self._resolutions = Resolutions(context.clock, self._resolve)
         self._known: KnownChannels | None = None
         self._known_state: object = None
@@ -190,7 +182,7 @@ class DaddyliveProvider:
         return await self._resolutions.get(identity)
 
     async def _resolve(self, identity: str) -> Sequence[Source]:
-        return await Resolution(self._site, self._ways, self._context).sources(identity)
+        return await Resolution(self._site, self._settings, self._context).sources(identity)
 
     def forget(self, entry: Entry) -> None:
         """See `IRenews.forget`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from iptvd.model import Programme
+from iptvd.public import moment
 from iptvd.web.request import AnswerResource, Refusal, accepts_gzip, argument, send
 
 #: Items in one answer where none are asked for, and at most.
@@ -24,7 +26,7 @@ Sliced = Callable[[Iterator[object]], Awaitable[None]]
 _STEP, _PACKED_AT_ONCE = 20, 65536
 
 
-class JsonResource(AnswerResource):
+class JsonResource(AnswerResource, ABC):
     """A leaf that answers with a JSON object, of which one field may be long."""
 
     open_to_pages = True
@@ -33,9 +35,9 @@ class JsonResource(AnswerResource):
         super().__init__()
         self.sliced = sliced
 
+    @abstractmethod
     async def tell(self, request: Request) -> Mapping[str, object]:
         """What is answered, by names: JSON values, or an iterator of them for a list, which is made in steps."""
-        raise NotImplementedError
 
     async def answer(self, request: Request) -> bytes:
         """The same as bytes."""
@@ -92,13 +94,6 @@ class Folder(Resource):
     def getChild(self, path: bytes, request: Request) -> Resource:
         """What is not there: see `iptvd.web.site.IptvdSite`."""
         return Resource()
-
-
-def moment(seconds: float | None) -> str | None:
-    """A time as ISO 8601 in UTC; None stays None, and so does what no calendar has."""
-    if seconds is None or not -62_000_000_000 < seconds < 253_000_000_000:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def programme_facts(programme: Programme | None) -> dict[str, Any] | None:

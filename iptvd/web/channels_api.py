@@ -12,9 +12,10 @@ from twisted.web.server import Request
 from iptvd.epg.reading import GuideReader
 from iptvd.lineup import Lineup
 from iptvd.model import Channel, ChannelStatus, Programme, SourceKind
-from iptvd.web.api import LIMIT, JsonResource, Sliced, moment, number_of, programme_facts, time_of, words_of
+from iptvd.public import moment, without_urls
+from iptvd.web.api import LIMIT, JsonResource, Sliced, number_of, programme_facts, time_of, words_of
 from iptvd.web.playlist import filter_of, path_of
-from iptvd.web.request import Refusal, caller_of, without_urls
+from iptvd.web.request import Refusal, caller_of
 
 DAY = 86400.0
 #: Channels in one answer: what is on at each of them is asked for one by one.

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
-from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -31,7 +30,7 @@ from iptvd.model import Outcome
 from iptvd.trust import Caller, Trust
 from iptvd.web.request import AnswerResource, AtOnce, Body, viewer_of
 from iptvd.web.sending import Sending
-from iptvd.web.sockets import limit_unsent
+from iptvd.web.sockets import watch_over
 
 if TYPE_CHECKING:
     from iptvd.web.site import IptvdSite
@@ -183,9 +182,7 @@ class ViewerConnection(HTTPChannel):
         session, plain = body.session, cast(socket.socket, self._plain)
         if not self._limited:
             self._limited = True
-            if ITCPTransport.providedBy(self.transport):
-                self.transport.setTcpKeepAlive(True)
-                limit_unsent(self.transport)
+            watch_over(self.transport)
         of_head = len(head)
 
         def took(count: int) -> None:

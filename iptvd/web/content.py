@@ -18,6 +18,8 @@ from iptvd.web.player import Player, answer_headers, respond
 from iptvd.web.request import FOR_PAGES, AnswerResource, AtOnce, Body, header, viewer_of
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
+#: Why a channel is not to be had in the forms that we make of MPEG-TS.
+NOT_SHAREABLE = "This channel is not MPEG-TS: it is to be had only as it is."
 #: How long players may keep what a playlist names.
 SEGMENT_CACHING = "private, max-age=300"
 
@@ -55,6 +57,14 @@ def named(headers: Headers, extension: str) -> Headers:
     if right is None or _MEDIA.match(given):
         return headers
     return (*((name, value) for name, value in headers if name != "Content-Type"), ("Content-Type", right))
+
+
+def send_playlist(request: Request, body: bytes) -> bytes:
+    """What a render method returns for a playlist of HLS, which is another one a moment later."""
+    request.setHeader("Content-Type", HLS_TYPE)
+    request.setHeader("Cache-Control", "no-store")
+    request.setHeader("Content-Length", str(len(body)))
+    return b"" if request.method == b"HEAD" else body
 
 
 @lru_cache(1024)
@@ -115,12 +125,8 @@ class ContentResource(AnswerResource):
         token, _, extension = name.partition(".")
         viewer = viewer_of(request)
         if extension == "m3u8" and not self._keys:
-            request.setHeader("Content-Type", HLS_TYPE)
-            request.setHeader("Cache-Control", "no-store")
             query = request.uri.partition(b"?")[2].decode("ascii", "replace")
-            body = await self._hls.playlist(token, query, viewer)
-            request.setHeader("Content-Length", str(len(body)))
-            return b"" if request.method == b"HEAD" else body
+            return send_playlist(request, await self._hls.playlist(token, query, viewer))
         role = Role.KEY if self._keys else None
         session, opened, over = await self._hls.content(token, role, ask_of(request), viewer)
         request.setHeader("Cache-Control", "no-store" if self._keys else SEGMENT_CACHING)

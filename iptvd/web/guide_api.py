@@ -8,7 +8,8 @@ from typing import Any
 from twisted.web.server import Request
 
 from iptvd.epg.reading import GuideReader, Hit, Match
-from iptvd.web.api import LIMIT, MOST, JsonResource, Sliced, flag_of, moment, number_of, time_of, words_of
+from iptvd.public import moment
+from iptvd.web.api import LIMIT, MOST, JsonResource, Sliced, flag_of, number_of, time_of, words_of
 from iptvd.web.request import Refusal, argument
 
 #: Results of a search where none are asked for, and at most.
@@ -55,15 +56,12 @@ class EventsResource(JsonResource):
             words_of(request),
             now if start is None else start,
             stop,
-            now if live else None,
+            now,
             limit,
             offset,
+            live,
         )
-        return {"events": ({**event_facts(hit), "live": _is_on(hit, now)} for hit in hits)}
-
-
-def _is_on(hit: Hit, now: float) -> bool:
-    return hit.start is not None and hit.stop is not None and hit.start <= now < hit.stop
+        return {"events": map(event_facts, hits)}
 
 
 class SearchResource(JsonResource):

@@ -22,8 +22,9 @@ from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import CONTENT_TYPE, Metrics
 from iptvd.model import Outcome, ProviderState
+from iptvd.public import without_urls
 from iptvd.refresh import ProviderStatus
-from iptvd.web.request import AnswerResource, send, without_urls
+from iptvd.web.request import AnswerResource, send
 
 #: Pieces of JSON that are written in one step, and bytes from which on it is not compressed: that cannot be sliced.
 _PARTS = 256
@@ -107,7 +108,7 @@ class Health:
         }
 
     def detailed(self) -> dict[str, object]:
-        """What those may know who may watch."""
+        """What those may know who may watch; the sessions as an iterator, for there may be thousands."""
         channels = self._lineup.lineup.channels
         on_air = self._live.on_air.values()
         viewers = {viewer.session.id: viewer for each in on_air for viewer in each.broadcast.viewers}
@@ -118,7 +119,8 @@ class Health:
             "guides": [_facts(status) for status in self._guides()],
             "schedules": [_facts(status) for status in self._schedules()],
             "broadcasts": [_broadcast(each) for each in on_air],
-            "sessions": [self._session(session, viewers.get(session.id)) for session in self._hub.sessions.values()],
+            # Of those there are now: one that ends before it is looked at is told of all the same.
+            "sessions": (self._session(each, viewers.get(each.id)) for each in list(self._hub.sessions.values())),
             "outcomes": {each.value: self._hub.outcomes[each] for each in Outcome},
             "notices": list(self._notices()),
         }
@@ -174,7 +176,8 @@ class HealthResource(AnswerResource):
     """
     ``/health`` and ``/health/detailed``: 503 when failing.
 
-    :param sliced: see `iptvd.slices.Slicer`; there may be thousands of sessions to be written down.
+    :param facts: gives JSON values by names, and iterators of them for lists that are made in steps.
+    :param sliced: see `iptvd.slices.Slicer`.
     """
 
     def __init__(
@@ -198,6 +201,12 @@ class HealthResource(AnswerResource):
         body = bytearray()
 
         def steps() -> Iterator[object]:
+            for name, value in facts.items():
+                if isinstance(value, Iterator):
+                    facts[name] = made = []
+                    for each in value:
+                        made.append(each)
+                        yield None
             parts = json.JSONEncoder(indent=1).iterencode(facts)
             while some := "".join(islice(parts, _PARTS)):
                 body.extend(some.encode())

@@ -16,10 +16,11 @@ from twisted.web.server import Request
 from iptvd import __version__
 from iptvd.lineup_service import LineupService
 from iptvd.model import Channel, SourceKind
+from iptvd.public import without_urls
 from iptvd.refresh import ProviderStatus
 from iptvd.web.channels_api import NOTHING, NowNext
 from iptvd.web.playlist import filter_of, path_of
-from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send, without_urls
+from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send
 
 #: Channels on one page.
 PAGE = 200

@@ -12,7 +12,7 @@ from iptvd.delivery.packaged import PackagedHls
 from iptvd.delivery.session import Viewer
 from iptvd.errors import UpstreamError
 from iptvd.protocols.memory_upstream import MemoryUpstream
-from iptvd.web.content import HLS_TYPE, SEGMENT_CACHING, header_lines
+from iptvd.web.content import NOT_SHAREABLE, SEGMENT_CACHING, header_lines, send_playlist
 from iptvd.web.player import Player, answer_headers, respond
 from iptvd.web.request import FOR_PAGES, AnswerResource, AtOnce, Body, Refusal, viewer_of
 
@@ -55,20 +55,16 @@ class PackagedResource(AnswerResource):
             raise Refusal(404, "There is nothing at this address.")
         channel, session_id, index, number = int(match[1]), match[2], match[3], match[4]
         if index:
-            request.setHeader("Content-Type", HLS_TYPE)
-            request.setHeader("Cache-Control", "no-store")
             try:
                 body = await self._packaged.playlist(channel, session_id, viewer_of(request))
             except NotShareable:
-                raise Refusal(406, "This channel is not MPEG-TS: it is to be had only as it is.") from None
-            request.setHeader("Content-Length", str(len(body)))
-            return b"" if request.method == b"HEAD" else body
+                raise Refusal(406, NOT_SHAREABLE) from None
+            return send_playlist(request, body)
         session, segment = self._packaged.segment(channel, session_id, int(number))
         headers = (_TYPE, ("Content-Length", str(segment.size)))
         request.setHeader("Cache-Control", SEGMENT_CACHING)
-        opened = Opened(MemoryUpstream(segment), 200, headers)
+        respond(request, Opened(None, 200, headers))
         if request.method == b"HEAD":
-            respond(request, opened)
             return b""
-        self._player.play_short(request, session, opened)
+        self._player.play_short(request, session, MemoryUpstream(segment))
         return None

@@ -20,6 +20,7 @@ from iptvd.delivery.session import Session
 from iptvd.delivery.viewers import SocketViewer, TransportViewer, Viewer
 from iptvd.model import Headers, Outcome
 from iptvd.protocols.http_upstream import HTTPUpstream
+from iptvd.protocols.upstream import Upstream
 from iptvd.web.request import Refusal
 from iptvd.web.sockets import watch_over
 from iptvd.web.takeover import Taken, head_of, take_over
@@ -98,12 +99,10 @@ class Player:
             raise Refusal(500, "there is nothing to play")
         respond(request, opened)
         length = int(dict(opened.headers).get("Content-Length", WORTH_TAKING))
-        if length < WORTH_TAKING:
-            self._pass(request, session, opened, endless, over, reopen)
-            return
-        taken = take_over(request, lambda: relay.stop(Outcome.VIEWER_LEFT))
+        worth = length >= WORTH_TAKING
+        taken = take_over(request, lambda: relay.stop(Outcome.VIEWER_LEFT)) if worth else None
         if taken is None:
-            self._pass(request, session, opened, endless, over, reopen)
+            self._pass(request, session, upstream, endless, over, reopen)
             return
         connection = taken
 
@@ -137,24 +136,21 @@ class Player:
         showing = clips.show(clip, head_of(request), connection.transport, over)
         return True
 
-    def play_short(self, request: Request, session: Session, opened: Opened) -> None:
-        """Answer with a body whose connection is for the next request too."""
-        respond(request, opened)
-        self._pass(request, session, opened, False, lambda outcome, reason: None)
+    def play_short(self, request: Request, session: Session, upstream: Upstream) -> None:
+        """Answer with a body whose head is set, and whose connection is for the next request too."""
+        self._pass(request, session, upstream, False, lambda outcome, reason: None)
 
     def _pass(
         self,
         request: Request,
         session: Session,
-        opened: Opened,
+        upstream: Upstream,
         endless: bool,
         over: Callable[[Outcome, str], object],
         reopen: Reopen | None = None,
     ) -> None:
         """By way of twisted.web, which keeps the connection for the next request."""
-        upstream, means = opened.upstream, self._means
-        if upstream is None:
-            raise Refusal(500, "there is nothing to play")
+        means = self._means
         if reopen is not None and not endless and isinstance(upstream, HTTPUpstream):
             upstream = ResumedUpstream(upstream, Body(upstream.head, means.clock, reopen))
         watch_over(request.transport)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar, cast
 
@@ -18,6 +19,7 @@ from iptvd.delivery.session import Session, Viewer
 from iptvd.errors import IptvdError, LimitError, ProtocolError, ProviderError, TokenError, UpstreamError
 from iptvd.log import Log
 from iptvd.protocols.ranges import if_none_match
+from iptvd.public import without_urls
 from iptvd.trust import Caller
 
 T = TypeVar("T")
@@ -28,7 +30,6 @@ FAULT = "Something went wrong here; the log has the details."
 #: A body is compressed from this size on.
 _WORTH_GZIP = 1024
 _METHODS = "GET, HEAD, OPTIONS"
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}+://\S*")
 _CODING = re.compile(r"(?:x-)?gzip|\*", re.IGNORECASE)
 _WEIGHT = re.compile(r"q=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
@@ -64,15 +65,6 @@ def argument(request: Request, name: str) -> str:
 def caller_of(request: Request) -> Caller:
     """Who the request is from, as judged when it came in."""
     return cast(Caller, request.caller)  # type: ignore[attr-defined]
-
-
-def without_urls(sentence: str) -> str:
-    """
-    A sentence as anyone may read it.
-
-    Providers and what they heard from upstream have a part in some of them, and a plugin may have been careless.
-    """
-    return _URL.sub("(its address)", sentence)
 
 
 def viewer_of(request: Request) -> Viewer:
@@ -209,7 +201,7 @@ class AtOnce:
     body: bytes | Body
 
 
-class AnswerResource(Resource):
+class AnswerResource(Resource, ABC):
     """
     A leaf that is answered by a coroutine, for GET and HEAD.
 
@@ -224,9 +216,9 @@ class AnswerResource(Resource):
     #: Whether only those may who may watch.
     guarded = True
 
+    @abstractmethod
     async def answer(self, request: Request) -> bytes | None:
         """The answer's body."""
-        raise NotImplementedError
 
     def at_once(self, name: str, viewer: Viewer, plain: bool) -> AtOnce | None:
         """

@@ -25,11 +25,13 @@ from iptvd.model import Channel, ChannelKind, Headers, Outcome, Source, SourceKi
 from iptvd.protocols.http_upstream import HTTPUpstream
 from iptvd.recording import Recording
 from iptvd.web.archive import query_of, recording_asked
-from iptvd.web.content import HLS_TYPE, ask_of
+from iptvd.web.content import HLS_TYPE, NOT_SHAREABLE, ask_of, send_playlist
 from iptvd.web.player import Player, respond
 from iptvd.web.playlist import path_of
 from iptvd.web.request import AnswerResource, Refusal, caller_of, viewer_of
 
+#: What live channels are made into.
+_TYPES = {"ts": "video/mp2t", "m3u8": HLS_TYPE}
 _NAME = re.compile(r"([0-9]{1,10})(?:\.([A-Za-z0-9]{1,8}))?")
 
 
@@ -121,15 +123,12 @@ class StreamResource(AnswerResource):
         :param named: whether the viewer asked for that form: only who did not is sent on to another.
         """
         request.setHeader("Cache-Control", "no-store")
-        if form == "m3u8":
-            request.setHeader("Content-Type", HLS_TYPE)
-            if request.method == b"HEAD":
-                return b""
-            return await self._hls(request, channel, kind)
         if request.method == b"HEAD":
             # Nothing is opened only to tell its type.
-            request.setHeader("Content-Type", "video/mp2t" if form == "ts" else "application/octet-stream")
+            request.setHeader("Content-Type", _TYPES.get(form, "application/octet-stream"))
             return b""
+        if form == "m3u8":
+            return await self._hls(request, channel, kind)
         if form != "ts":
             return await self._play_alone(request, channel, as_live=True)
         try:
@@ -154,9 +153,8 @@ class StreamResource(AnswerResource):
             faces.hub.found_playlist(channel)
             body = await faces.hls.open(channel, viewer_of(request))
         except NotShareable:
-            raise Refusal(406, "This channel is not MPEG-TS: it is to be had only as it is.") from None
-        request.setHeader("Content-Length", str(len(body)))
-        return body
+            raise Refusal(406, NOT_SHAREABLE) from None
+        return send_playlist(request, body)
 
     async def _watch(self, request: Request, channel: Channel, steady: bool) -> bytes | None:
         """Join the viewers of a channel that is on, or turn it on."""
@@ -167,11 +165,11 @@ class StreamResource(AnswerResource):
         except NotShareable:
             session.end(Outcome.COMPLETED, "it cannot be shared")
             return await self._play_alone(request, channel, as_live=True, steady=steady)
+        except FoundPlaylist:
+            faces.hub.found_playlist(channel)
+            session.end(Outcome.COMPLETED, "followed as HLS")
+            return self._redirect(request, channel)
         except BaseException as error:
-            if isinstance(error, FoundPlaylist):
-                faces.hub.found_playlist(channel)
-                session.end(Outcome.COMPLETED, "followed as HLS")
-                return self._redirect(request, channel)
             self._failed(session, error)
             raise
         if on_air.feed.disguised:
@@ -210,10 +208,7 @@ class StreamResource(AnswerResource):
             return await self._play_alone(request, past.of_kind(kinds[0]))
         if SourceKind.HLS not in kinds:
             return self._redirect(request, past, query_of(past))
-        request.setHeader("Content-Type", HLS_TYPE)
-        body = await faces.hls.open(past.of_kind(SourceKind.HLS), viewer_of(request))
-        request.setHeader("Content-Length", str(len(body)))
-        return body
+        return send_playlist(request, await faces.hls.open(past.of_kind(SourceKind.HLS), viewer_of(request)))
 
     # For one viewer alone
 

@@ -8,7 +8,6 @@ names of months, commas, no year.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import date, datetime, timedelta, tzinfo
 
 from attrs import frozen
@@ -130,12 +129,6 @@ class Wrap:
             self._next_day = True
         self._latest = max(self._latest, minutes)
         return minutes + _DAY if self._next_day else minutes
-
-
-def wrapped(times: Iterable[int]) -> list[int]:
-    """The places of all times of a list, see `Wrap`."""
-    wrap = Wrap()
-    return [wrap.place(each) for each in times]
 
 
 def start_of(day: date, minutes: int, zone: tzinfo) -> float:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
 from iptvd.errors import ProtocolError, ProviderError
 from iptvd.interfaces import IFetcher, IPosts, ProviderContext
 from iptvd.model import Fetched, ProviderState, Source, SourceKind
 from iptvd.website import players
 from iptvd.website.refusals import blocked, check_page, check_status
+from iptvd.website.settings import WebsiteSettings
 from iptvd.website.site import Site, is_inside
 
 #: Frames in one another, requests, and seconds for one of them and for all, that one resolution may take.
@@ -34,22 +33,6 @@ _STREAM_PAGE = "the stream page"
 _PLAYER = "the player"
 
 
-@frozen
-class Ways:
-    """
-    How channels are asked for; see the settings of the same names.
-
-    :ivar method: ``get`` or ``post``.
-    """
-
-    stream_paths: tuple[str, ...]
-    method: str
-    lookup: str
-    playlist: str
-    playlist_path: str
-    cdn: str
-
-
 class _Spent(Exception):  # noqa: N818 - not an error: what there is by now is what there is
     """No pages or no time left."""
 
@@ -57,9 +40,9 @@ class _Spent(Exception):  # noqa: N818 - not an error: what there is by now is w
 class Resolution:
     """One resolution of one channel."""
 
-    def __init__(self, site: Site, ways: Ways, context: ProviderContext) -> None:
+    def __init__(self, site: Site, settings: WebsiteSettings, context: ProviderContext) -> None:
         self._site = site
-        self._ways = ways
+        self._settings = settings
         self._context = context
         self._pages = 0
         self._end = context.clock.seconds() + WHOLE_TIME
@@ -92,10 +75,10 @@ class Resolution:
 
     async def _of_site(self, base: str, identity: str) -> bool:
         """Go through the pages of one address; whether another one may help."""
-        for name in self._ways.stream_paths:
+        for name in self._settings.stream_paths:
             url = f"{base}/{name}/stream-{identity}.php"
             try:
-                page = await self._ask(url, f"{base}/", _STREAM_PAGE, self._ways.method)
+                page = await self._ask(url, f"{base}/", _STREAM_PAGE, self._settings.method)
             except ProviderError as error:
                 self._failures.append(error)
                 if error.state in (ProviderState.BLOCKED, ProviderState.UNREACHABLE):
@@ -167,17 +150,17 @@ class Resolution:
             self._failures.append(error)
 
     async def _look_up(self, page: players.PlayerPage, url: str) -> None:
-        ways = self._ways
+        settings = self._settings
         answer = await self._ask(
-            players.lookup_url(ways.lookup, page.key, url), url, "the server lookup", limit=_ANSWER_LIMIT
+            players.lookup_url(settings.lookup, page.key, url), url, "the server lookup", limit=_ANSWER_LIMIT
         )
         try:
             server = players.read_server(answer.body)
         except ProtocolError as error:
             check_page(answer, "the server lookup")
             raise ProviderError(ProviderState.NOT_UNDERSTOOD, f"server lookup, shape P1, {error.sentence}") from None
-        template = ways.playlist_path if "/" in server else ways.playlist
-        cdn = ways.cdn or page.cdn
+        template = settings.playlist_path if "/" in server else settings.playlist
+        cdn = settings.cdn or page.cdn
         if "{cdn}" in template and not cdn:
             raise ProviderError(
                 ProviderState.UNCONFIGURED, "the player does not say where its playlists are: set cdn or playlist"
@@ -194,7 +177,7 @@ class Resolution:
         headers = (
             ("Referer", player),
             ("Origin", f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"),
-            *self._site.headers("")[1:],
+            *self._site.agent,
         )
         self._sources.setdefault(
             playlist,

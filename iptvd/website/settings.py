@@ -31,12 +31,13 @@ def _template(*places: str) -> Callable[[object, Attribute[str], str], None]:
 
     def check(_: object, attribute: Attribute[str], value: str) -> None:
         filled = _PLACES.sub(lambda found: "x" if found[0] in places else found[0], value)
+        good = value.isprintable() and not any(each in filled for each in "{}\\ ")
         try:
             if not value.startswith("/"):
                 split_url(filled)
         except ProtocolError:
-            filled = "{"
-        if any(each in filled for each in "{}\\ ") or not value.isprintable():
+            good = False
+        if not good:
             raise ValueError(f"an address with {' and '.join(places)} in it")
 
     return check

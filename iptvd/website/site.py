@@ -43,11 +43,6 @@ class Site:
             raise ProviderError(ProviderState.UNCONFIGURED, f"set base_url of provider {name}: where the site is")
 
     @property
-    def home(self) -> str:
-        """The address that worked last, as it is now."""
-        return self.now(self._good)
-
-    @property
     def bases(self) -> list[str]:
         """All addresses, as they are set, the one that worked last first."""
         return [self._good, *(base for base in self._bases if base != self._good)]
@@ -112,10 +107,15 @@ class Site:
             verify_tls=self.verify_tls,
         )
 
+    @property
+    def agent(self) -> Headers:
+        """The User-Agent, where there is one."""
+        agent = self._context.user_agent
+        return (("User-Agent", agent),) if agent else ()
+
     def headers(self, referer: str) -> Headers:
         """What pages are asked with."""
-        agent = self._context.user_agent
-        return (("Referer", referer), *((("User-Agent", agent),) if agent else ()))
+        return (("Referer", referer), *self.agent)
 
     def _note(self, base: str, asked: str, path: str, fetched: Fetched) -> bool:
         """Note where the site has moved to; whether what came is another page."""

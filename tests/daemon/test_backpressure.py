@@ -115,6 +115,18 @@ def sent(daemon: Playing) -> int:
     return sum(session["bytes"] for session in detailed["sessions"])
 
 
+def leave_while_silent(daemon: Playing, name: str, origin: OriginProcess, path: str) -> None:
+    """Ask for a channel whose origin says nothing, and leave: the origin is left within a second."""
+    origin.control(path, never=1)
+    request = f"GET {daemon.path_of(name)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    before = daemon.outcomes()
+    with daemon.connect() as connection:
+        connection.sendall(request)
+        wait_for(lambda: origin.counts(path).open == 1)
+    wait_for(lambda: origin.counts(path).open == 0, 1.0, "the end of the upstream")
+    assert daemon.outcome_of(before) == "viewer_left"
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_viewers_that_do_not_read(paused: Playing, origin: OriginProcess, name: str) -> None:
     """Viewers that stop reading stop what they watch, and cost less than a mebibyte of memory each."""
@@ -192,14 +204,7 @@ def test_leaving_a_command(paused: Playing, way: str) -> None:
 
 def test_leaving_before_there_is_an_answer(paused: Playing, origin: OriginProcess) -> None:
     """A viewer that leaves while the origin is still silent takes the request with it."""
-    origin.control(FAST, never=1)
-    request = f"GET {paused.path_of('Fast')} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-    before = paused.outcomes()
-    with paused.connect() as connection:
-        connection.sendall(request)
-        wait_for(lambda: origin.counts(FAST).open == 1)
-    wait_for(lambda: origin.counts(FAST).open == 0, 1.0, "the end of the upstream")
-    assert paused.outcome_of(before) == "viewer_left"
+    leave_while_silent(paused, "Fast", origin, FAST)
 
 
 def test_a_command_that_dies(paused: Playing, media: Media) -> None:
@@ -268,14 +273,7 @@ def test_leaving_a_shared_command(together: Playing, way: str) -> None:
 
 def test_leaving_a_silent_origin(together: Playing, origin: OriginProcess) -> None:
     """A viewer that leaves while the origin of its channel is still silent takes the request with it."""
-    origin.control(LIVE, never=1)
-    request = f"GET {together.path_of('Live')} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-    before = together.outcomes()
-    with together.connect() as connection:
-        connection.sendall(request)
-        wait_for(lambda: origin.counts(LIVE).open == 1)
-    wait_for(lambda: origin.counts(LIVE).open == 0, 1.0, "the end of the upstream")
-    assert together.outcome_of(before) == "viewer_left"
+    leave_while_silent(together, "Live", origin, LIVE)
 
 
 def test_nothing_is_left_of_sharing(together: Playing, origin: OriginProcess) -> None:

@@ -95,6 +95,16 @@ def again(daemon: Playing, path: str) -> Media:
     return Media(path, answer.text)
 
 
+def moved_on(daemon: Playing, media: Media) -> Media:
+    """A media playlist as soon as it is another one."""
+
+    def look() -> Media | None:
+        now = again(daemon, media.path)
+        return now if now.text != media.text else None
+
+    return wait_for(look, what="the playlist to move on")
+
+
 def mpv(url: str, folder: Path) -> int:
     """How mpv ends that is to play so many seconds."""
     command = ["mpv", "--no-config", "--ytdl=no", "--vo=null", "--ao=null", f"--length={PLAYED}", "--no-terminal", url]
@@ -140,8 +150,7 @@ def follow(daemon: Playing, name: str) -> Followed:
         for path in media.segments:
             if path not in followed.kept:
                 followed.kept[path] = daemon.get(path)
-        time.sleep(0.5)
-        media = again(daemon, media.path)
+        media = moved_on(daemon, media)
     followed.late = {path: daemon.get(path) for path in followed.kept if path not in media.segments}
     return followed
 

@@ -13,7 +13,7 @@ from iptvd.delivery.shelf import Terms
 from iptvd.delivery.slots import Slot, Slots
 from iptvd.model import Headers, Source, SourceKind
 from iptvd.protocols.m3u8 import Role
-from tests.delivery.origins import Origin, drink
+from tests.delivery.origins import Drinker, Origin, drink
 
 SOURCE = Source(SourceKind.HLS, url="http://origin.test/live/index.m3u8")
 PROVIDER = "p"
@@ -84,6 +84,12 @@ class CacheTests(SynchronousTestCase):
         waiting = self.open(which)
         self.origin.last.answer_whole(body, headers=headers)
         self.assertEqual(drink(self.successResultOf(waiting)).got, body)
+
+    def begun(self, which: int = 1, size: int | None = BIGGEST) -> Drinker:
+        """A viewer whose request is answered, with that length; none of the body has come."""
+        waiting = self.open(which)
+        self.origin.last.answer(size)
+        return drink(self.successResultOf(waiting))
 
     def held(self) -> int:
         return self.cache.figures.bytes_held

@@ -103,6 +103,15 @@ class SwitchingTestCase(HlsTestCase):
         self.settle()
         return work
 
+    def trying(self) -> Deferred[bytes]:
+        """A player's request for which another source is tried, that does not answer."""
+        (token,) = self.begin()
+        self.read(token, seconds=0)
+        self.give(ONE, DOWN)
+        self.give(TWO, None)
+        self.clock.advance(TARGET)
+        return self.asking(token)
+
     def read(self, token: str, viewer: Viewer = VIEWER, seconds: float = RELOAD) -> MediaPlaylist:
         """The playlist some time later, as a player reads it."""
         self.clock.advance(seconds)

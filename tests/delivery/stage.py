@@ -97,7 +97,7 @@ class Origin(ServerFactory):
 
     noisy = False
 
-    def __init__(self, framing: str = "length", film: bytes = FILM) -> None:
+    def __init__(self, framing: str = "length", film: bytes = FILM, *, endless: bool = False) -> None:
         self.framing = framing
         self.film = film
         self.etag = '"one"'
@@ -105,7 +105,7 @@ class Origin(ServerFactory):
         self.dropping = "closed"
         self.status = 0
         self.silent = False
-        self.endless = False
+        self.endless = endless
         self.produced = 0
         self.connections: list[Asked] = []
 
@@ -247,6 +247,7 @@ async def staged(
     endless: bool = False,
     resumed: bool = True,
     slow: bool = False,
+    client_timeout: float = 300.0,
 ) -> AsyncIterator[Stage]:
     """A relay under way; afterwards everything it had must have been given back."""
     before = descriptors()
@@ -289,7 +290,7 @@ async def staged(
             upstream,
             transport,
             HEAD,
-            Means(reactor, clock or reactor, stage.pool, 30.0, 300.0),
+            Means(reactor, clock or reactor, stage.pool, 30.0, client_timeout),
             endless,
             finished,
             stage.open if resumed else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -36,12 +38,17 @@ class BroadcastTests(SynchronousTestCase):
         self.broadcast = Broadcast(Ring(12.0, Budget(10**9)), self.clock, 20.0)
         self.addCleanup(self.broadcast.close, lambda viewer: None)
 
-    def add(self, count: int) -> list[Counting]:
-        viewers = [Counting(self.broadcast, self.order, number) for number in range(count)]
+    def add(self, size: int) -> list[Counting]:
+        viewers = [Counting(self.broadcast, self.order, number) for number in range(size)]
         for viewer in viewers:
             self.broadcast.add(viewer, 0.0)
         self.order.clear()
         return viewers
+
+    def slow_down(self) -> None:
+        """Have half a slice pass from one look at the clock to the next."""
+        looks = count()
+        self.patch(module, "perf_counter", lambda: next(looks) * module.SLICE / 2)
 
     def turn(self) -> None:
         """Call what is due, but not what becomes due by that, as a reactor does."""
@@ -78,13 +85,7 @@ class BroadcastTests(SynchronousTestCase):
     def test_a_long_round_is_done_in_slices(self) -> None:
         """With very many viewers a round leaves the reactor its turns, and everyone still gets their part once."""
         self.add(100)
-        now = [0.0]
-
-        def clock() -> float:
-            now[0] += module.SLICE / 2
-            return now[0]
-
-        self.patch(module, "perf_counter", clock)
+        self.slow_down()
         self.broadcast.take(null_packets(COALESCED // PACKET + 1))
         self.assertLess(len(self.order), 100)
         self.clock.advance(0)
@@ -93,13 +94,7 @@ class BroadcastTests(SynchronousTestCase):
     def test_what_comes_during_a_round_goes_out_with_the_next(self) -> None:
         """New data during a long round starts no second one beside it, and is not forgotten."""
         self.add(100)
-        now = [0.0]
-
-        def clock() -> float:
-            now[0] += module.SLICE / 2
-            return now[0]
-
-        self.patch(module, "perf_counter", clock)
+        self.slow_down()
         for _ in range(3):
             self.broadcast.take(null_packets(COALESCED // PACKET + 1))
         for _ in range(50):
@@ -109,13 +104,7 @@ class BroadcastTests(SynchronousTestCase):
     def test_a_pause_after_a_long_round(self) -> None:
         """What little comes during a long round waits for the pause after it: sending does not take all the time."""
         self.add(100)
-        now = [0.0]
-
-        def clock() -> float:
-            now[0] += module.SLICE / 2
-            return now[0]
-
-        self.patch(module, "perf_counter", clock)
+        self.slow_down()
         self.broadcast.take(null_packets(COALESCED // PACKET + 1))
         self.broadcast.take(null_packets(7))
         for _ in range(50):
@@ -131,13 +120,7 @@ class BroadcastTests(SynchronousTestCase):
     def test_one_slice_a_turn(self) -> None:
         """However much comes, one turn of the reactor sends for one slice at most."""
         self.add(100)
-        now = [0.0]
-
-        def clock() -> float:
-            now[0] += module.SLICE / 2
-            return now[0]
-
-        self.patch(module, "perf_counter", clock)
+        self.slow_down()
         self.broadcast.take(null_packets(COALESCED // PACKET + 1))
         slice_size = len(self.order)
         for _ in range(100):
@@ -155,6 +138,13 @@ class BroadcastTests(SynchronousTestCase):
         first.blocked_since = 0.0
         self.broadcast.take(null_packets(COALESCED // PACKET + 1))
         self.assertEqual(self.order, [1])
+
+    def test_no_shorter_way(self) -> None:
+        """A viewer that could be given what all are given, and has no shorter way for that, gets it as ever."""
+        first, second = self.add(2)
+        first.level = second.level = True
+        self.broadcast.take(null_packets(COALESCED // PACKET + 1))
+        self.assertEqual(self.order, [0, 1])
 
     def test_a_viewer_that_left(self) -> None:
         """Who has left gets nothing."""

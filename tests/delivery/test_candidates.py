@@ -325,6 +325,38 @@ class RenewalTests(CandidatesTestCase):
         self.start()
         self.assertEqual((self.resolved, self.candidates.source(0)), (2, fresh))
 
+    def test_the_next_resolved_anew(self) -> None:
+        """The next source that is refused is tried where it is now, with a slot of its own, before that counts."""
+        self.start()
+        self.origins.script["b"] = [SourceGone(502, "refused")]
+        fresh = Source(SourceKind.TS, url="http://origin.test/d")
+        self.sources[1] = ("b", fresh)
+        connected = result(self.candidates.open(1, lambda provider: False))
+        self.assertEqual((self.resolved, self.candidates.source(1)), (2, fresh))
+        self.assertEqual((self.origins.asked, self.slots.used("b")), (["a", "b", "d"], 1))
+        connected.close()
+        self.origins.script["d"] = [SourceGone(404, "gone")]
+        with self.assertRaises(SourceGone):
+            result(self.candidates.open(1, lambda provider: False))
+        self.assertEqual((self.resolved, self.origins.asked[3:], self.slots.used("b")), (3, ["d"], 0))
+
+    def test_resolving_fails(self) -> None:
+        """An address that is old, and could not be resolved anew, is resolved at the next attempt."""
+        self.start()
+        self.candidates.expired()
+        resolve = self.candidates._resolve
+
+        async def fails(channel: Channel) -> list[tuple[str, Source]]:
+            raise REFUSED
+
+        self.candidates._resolve = fails
+        with self.assertRaisesRegex(UpstreamError, "refused"):
+            result(self.candidates.open(1, lambda provider: False))
+        self.candidates._resolve = resolve
+        self.sources[1] = ("b", Source(SourceKind.TS, url="http://origin.test/d"))
+        result(self.candidates.open(1, lambda provider: False))
+        self.assertEqual(self.origins.asked, ["a", "d"])
+
     def test_still_at_the_same_place(self) -> None:
         """Where nothing has changed it is not tried twice."""
         for name in "abc":

@@ -12,6 +12,7 @@ from iptvd.delivery.pulse import TRICKLE_SECONDS
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Outcome, Source, SourceKind
 from iptvd.protocols.mpegts import PACKET, null_packets
+from iptvd.protocols.psi import Stream
 from iptvd.protocols.sniff import Media
 from tests.delivery.feeding import OTHER, SECOND_LENGTH, FeedTestCase, Pulled
 from tests.delivery.hls_script import ScriptedOrigin
@@ -92,6 +93,39 @@ class SwitchTests(FeedTestCase):
         self.feed.fail_over()
         self.play(self.origins.taps[-1], made_film(seconds=3))
         self.assertEqual(self.switched[1:], [("b/1", "a/0", "by hand")])
+
+    def test_a_next_that_has_ended_already(self) -> None:
+        """A next source that has ended by the time it is open is followed by another at once."""
+        opening: Deferred[Opened] = Deferred()
+        self.origins.script["b"] = [opening]
+        tap = self.start()
+        self.play(tap, made_film(seconds=3))
+        tap.finish()
+        opened = self.origins.opened()
+        self.origins.taps[-1].deliver(made_film(seconds=1)[: 5 * PACKET])
+        self.origins.taps[-1].finish()
+        opening.callback(opened)
+        self.clock.advance(0.25)
+        self.assertEqual(self.origins.asked, ["a", "b", "a"])
+        self.play(self.origins.taps[-1], made_film(seconds=2))
+        self.assertEqual((self.feed.source, self.feed.state), ("a/0", FeedState.STREAMING))
+
+    def test_a_programme_that_cannot_be_announced(self) -> None:
+        """A next source whose programme cannot be put together with the viewers' one makes way for another."""
+        described = b"\x0a\x04eng\0" * 150
+        ours = evolve(OTHER, streams=(OTHER.streams[0], evolve(OTHER.streams[1], descriptors=described)))
+        theirs = evolve(OTHER, streams=(Stream(0x210, 0x02, described), OTHER.streams[1]))
+        tap = self.start()
+        self.play(tap, made_film(seconds=3, program_map=ours))
+        tap.finish()
+        self.clock.advance(1.0)
+        self.play(self.origins.taps[-1], made_film(seconds=1, program_map=theirs))
+        self.assertEqual((self.slots.used("a"), self.slots.used("b"), self.origins.asked), (1, 0, ["a", "b", "a"]))
+        self.play(self.origins.taps[-1], made_film(seconds=2, program_map=ours))
+        # So does one that has such a programme only later.
+        self.play(self.origins.taps[-1], made_film(seconds=1, program_map=theirs))
+        self.assertEqual((self.slots.used("a"), self.slots.used("b"), self.origins.asked[3:]), (0, 1, ["b"]))
+        self.assertEqual(self.feed.state, FeedState.SWITCHING)
 
     def test_breaks_are_told(self) -> None:
         """Who cuts the stream is told where another source takes over, before the first packet of it."""

@@ -23,7 +23,7 @@ class VariantTests(SwitchingTestCase):
             for name in names:
                 self.give(f"{host}/{name}.m3u8", response(live(begin, prefix=f"{name}-")))
 
-    def fail(self, *names: str) -> None:  # type: ignore[override]
+    def bring_down(self, *names: str) -> None:
         for name in ("index", *names):
             self.give(f"one.test/{name}.m3u8", DOWN)
 
@@ -32,7 +32,7 @@ class VariantTests(SwitchingTestCase):
         self.several(MASTER, "low", "high")
         low, high = self.begin()
         end = self.read(high, seconds=0).end
-        self.fail("low", "high")
+        self.bring_down("low", "high")
         now = self.read(high)
         self.assertEqual((self.urls(now)[0], now.media_sequence), ("two.test/high-2003.ts", end))
         other = self.read(low, seconds=0)
@@ -49,7 +49,7 @@ class VariantTests(SwitchingTestCase):
             self.give(TWO, response(live(2000)) if first == TWO else response(MASTER))
             token = self.begin()[-1]
             end = self.read(token, seconds=0).end
-            self.fail("low", "high")
+            self.bring_down("low", "high")
             now = self.read(token)
             self.assertEqual(now.media_sequence, end, second)
             self.assertTrue(self.urls(now)[0].startswith("two.test/"))
@@ -60,7 +60,7 @@ class VariantTests(SwitchingTestCase):
         self.give(TWO, response(APART.replace(WORDS, b"")))
         sound, words, high = self.begin()
         ends = {token: self.read(token, seconds=0).end for token in (sound, words, high)}
-        self.fail("sound", "words", "high")
+        self.bring_down("sound", "words", "high")
         for token, name in ((sound, "sound"), (high, "high")):
             now = self.read(token)
             self.assertEqual((self.urls(now)[0], now.media_sequence), (f"two.test/{name}-2003.ts", ends[token]))
@@ -74,7 +74,7 @@ class VariantTests(SwitchingTestCase):
         sound, _, high = self.begin()
         for token in (sound, high):
             self.read(token, seconds=0)
-        self.fail("sound", "high")
+        self.bring_down("sound", "high")
         self.assertEqual([self.urls(self.read(token))[0] for token in (sound, high)], ["two.test/high-2003.ts"] * 2)
 
     def test_what_can_be_missed(self) -> None:
@@ -92,13 +92,30 @@ class VariantTests(SwitchingTestCase):
         sound, _, high = self.begin()
         for token in (sound, high):
             self.read(token, seconds=0)
-        self.fail("sound", "high")
+        self.bring_down("sound", "high")
         self.clock.advance(TARGET)
         works = [Deferred.fromCoroutine(self.relay.playlist(token, "", VIEWER)) for token in (sound, high)]
         self.settle()
         urls = [self.urls(self.parsed(self.successResultOf(work)))[0] for work in works]
         self.assertEqual(urls, ["two.test/sound-2003.ts", "two.test/high-2003.ts"])
         self.assertEqual((self.used(), len(self.switches)), ([0, 1], 1))
+
+    def test_late_from_the_former(self) -> None:
+        """What still comes from the source that was left meanwhile is not taken for the new one's."""
+        self.several(APART, "sound", "words", "high")
+        sound, _, high = self.begin()
+        ends = [self.read(token, seconds=0).end for token in (sound, high)]
+        self.clock.advance(TARGET)
+        self.give("one.test/sound.m3u8", None)
+        work = self.asking(sound)
+        late = self.network.connections[-1][1]
+        self.bring_down("high")
+        self.assertEqual(self.urls(self.read(high, seconds=0))[0], "two.test/high-2003.ts")
+        late.dataReceived(response(live(1001, prefix="sound-")))
+        self.settle()
+        now = self.parsed(self.successResultOf(work))
+        self.assertEqual((self.urls(now)[0], now.media_sequence), ("two.test/sound-2003.ts", ends[0]))
+        self.assertEqual(len(self.switches), 1)
 
     def test_many_addresses(self) -> None:
         """What a player has had is remembered of so many addresses at most."""
@@ -169,12 +186,7 @@ class SlotTests(SwitchingTestCase):
 
     def test_ended_meanwhile(self) -> None:
         """A session that ends while another source is tried for it leaves nothing."""
-        (token,) = self.begin()
-        self.read(token, seconds=0)
-        self.give(ONE, DOWN)
-        self.give(TWO, None)
-        self.clock.advance(TARGET)
-        work = self.asking(token)
+        work = self.trying()
         (session,) = self.hub.sessions.values()
         session.end(Outcome.ENDED_BY_OPERATOR)
         self.network.connections[-1][1].dataReceived(response(live(2000)))
@@ -183,12 +195,7 @@ class SlotTests(SwitchingTestCase):
 
     def test_a_viewer_that_leaves(self) -> None:
         """A viewer that leaves while another source is tried for it keeps no second connection."""
-        (token,) = self.begin()
-        self.read(token, seconds=0)
-        self.give(ONE, DOWN)
-        self.give(TWO, None)
-        self.clock.advance(TARGET)
-        work = self.asking(token)
+        work = self.trying()
         self.assertEqual(self.used(), [1, 1])
         work.addErrback(lambda failure: None)
         work.cancel()

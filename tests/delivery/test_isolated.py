@@ -14,7 +14,7 @@ from iptvd.delivery.isolated import spliceable
 from iptvd.log import Fault
 from iptvd.model import Headers, Outcome
 from iptvd.protocols.http_upstream import HTTPUpstream
-from iptvd.protocols.upstream import Upstream
+from iptvd.protocols.memory_upstream import MemoryUpstream
 from tests.conftest import LoggedErrors
 from tests.delivery.stage import FILM, Origin, Stage, staged, until
 
@@ -68,8 +68,7 @@ async def test_a_live_stream_that_ends(way: str) -> None:
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_viewer_that_leaves(way: str) -> None:
     """When the viewer leaves, its origin is closed at once."""
-    origin = Origin("close")
-    origin.endless = True
+    origin = Origin("close", endless=True)
     async with staged(origin, way) as stage:
         await until(lambda: len(stage.watching.got) > 100_000)
         stage.watching.transport.abortConnection()  # type: ignore[union-attr]
@@ -81,8 +80,7 @@ async def test_a_viewer_that_leaves(way: str) -> None:
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_viewer_that_leaves_while_it_does_not_read(way: str) -> None:
     """A viewer that leaves with everything full is noticed all the same."""
-    origin = Origin("close")
-    origin.endless = True
+    origin = Origin("close", endless=True)
     async with staged(origin, way, slow=True) as stage:
         await full(stage)
         stage.watching.transport.abortConnection()  # type: ignore[union-attr]
@@ -101,8 +99,7 @@ async def full(stage: Stage) -> None:
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_slow_viewer_bounds_what_is_fetched(way: str) -> None:
     """What a viewer does not read is not fetched; it is ended as too slow when it reads nothing for long enough."""
-    origin = Origin("close")
-    origin.endless = True
+    origin = Origin("close", endless=True)
     clock = Clock()
     async with staged(origin, way, clock=clock, slow=True) as stage:
         await full(stage)
@@ -111,6 +108,19 @@ async def test_a_slow_viewer_bounds_what_is_fetched(way: str) -> None:
         assert stage.ends == []
         clock.pump([29.0] * 2)
         assert stage.ends == [(Outcome.VIEWER_TOO_SLOW, "the viewer read nothing for 300 s")]
+
+
+@both_ways
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_less_patience_with_viewers_than_with_origins(way: str) -> None:
+    """A viewer is let go in its own time, also where an origin may be silent for longer."""
+    clock = Clock()
+    async with staged(Origin("close", endless=True), way, clock=clock, slow=True, client_timeout=10.0) as stage:
+        await full(stage)
+        clock.pump([1.0] * 9)
+        assert stage.ends == []
+        clock.pump([1.0] * 2)
+        assert stage.ends == [(Outcome.VIEWER_TOO_SLOW, "the viewer read nothing for 10 s")]
 
 
 @both_ways
@@ -131,8 +141,7 @@ async def test_an_origin_that_falls_silent(way: str) -> None:
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_ended_from_outside(way: str) -> None:
     """The operator can end it at any moment; only the first end counts."""
-    origin = Origin("close")
-    origin.endless = True
+    origin = Origin("close", endless=True)
     async with staged(origin, way, slow=True) as stage:
         await full(stage)
         stage.relay.stop(Outcome.ENDED_BY_OPERATOR, "kicked")
@@ -300,5 +309,5 @@ async def test_a_fault_of_ours(way: str, logged_errors: LoggedErrors) -> None:
 
 def test_what_is_spliceable() -> None:
     """Only our own HTTP client has a body that comes from a socket as it is."""
-    assert spliceable(Upstream()) is None
+    assert spliceable(MemoryUpstream(())) is None
     assert spliceable(HTTPUpstream("GET", b"")) is None

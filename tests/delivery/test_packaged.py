@@ -95,6 +95,26 @@ class OpenTests(PackagedTestCase):
         self.assertEqual(whose.id, session)
         self.assertEqual(len(b"".join(segment)), segment.size)
 
+    def test_the_first_playlist(self) -> None:
+        """What a player sees first leaves out the newest short segments; what it sees then, and for good, has them."""
+        self.packaged.target = 2.5
+        self.opened()
+        self.play(6)
+        session = self.opened()
+        first, then, last = (self.numbers(session) for _ in range(3))
+        self.assertEqual((then[: len(first)], last), (first, then))
+        self.assertGreater(len(then), len(first))
+
+    def test_the_first_after_a_pause(self) -> None:
+        """A player that comes back after its session was over is never shown less than it was a moment before."""
+        self.packaged.target = 2.5
+        self.opened()
+        self.play(6)
+        session = self.opened()
+        self.hub.sessions[session].end(Outcome.VIEWER_LEFT)
+        first = self.numbers(session)
+        self.assertEqual(self.numbers(session), first)
+
     def test_one_packager(self) -> None:
         """However many viewers there are, the channel is opened once and packaged once."""
         first, second = self.opened(), self.opened()

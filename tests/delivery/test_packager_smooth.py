@@ -61,10 +61,10 @@ class SmoothTests(Packaging):
         self.addCleanup(self.broadcast.close, lambda viewer: None)
         return self.packager(smooth=smooth)
 
-    def answered(self, packager: Packager) -> tuple[float, Read]:
+    def answered(self, packager: Packager, *, first: bool = False) -> tuple[float, Read]:
         """A playlist, and how long it took when nothing comes."""
         begun = self.clock.seconds()
-        asked = Deferred.fromCoroutine(packager.playlist())
+        asked = Deferred.fromCoroutine(packager.playlist(first=first))
         while not asked.called:
             self.clock.advance(0.02)
         return self.clock.seconds() - begun, read(self.successResultOf(asked))
@@ -110,6 +110,29 @@ class SmoothTests(Packaging):
         play(self.broadcast, self.clock, paced(self.media.read("film.ts"), SECONDS, 14.0, burst=6.0))
         _, cold = self.answered(packager)
         self.assertEqual([row.duration for row in cold.rows][-3:], [2.0] * 3)
+
+    def test_who_comes_later(self) -> None:
+        """Whose first playlist would have little between its third last segment and its end begins earlier."""
+        packager = self.cold()
+        begins: list[tuple[float, float]] = []
+        for second in range(14):
+            play(self.broadcast, self.clock, self.film(1.0, float(second)))
+            if not packager.ready:
+                continue
+            first = self.answered(packager, first=True)[1].rows
+            _, whole = self.answered(packager)
+            self.assertEqual(whole.rows[: len(first)], first)
+            begun = whole.rows.index(first[max(0, len(first) - 3)])
+            begins.append((sum(row.duration for row in whole.rows[begun:]), whole.seconds))
+        self.assertGreater(len(begins), 10)
+        for ahead, there_is in begins:
+            self.assertEqual(ahead, min(6.0, there_is))
+
+    def test_who_comes_where_segments_are_long(self) -> None:
+        """Where three segments are enough the first playlist leaves none out."""
+        play(self.broadcast, self.clock, self.film(12.0))
+        packager = self.packager(smooth=True)
+        self.assertEqual(self.answered(packager, first=True)[1], self.answered(packager)[1])
 
     def test_a_segment_that_is_about_to_come(self) -> None:
         """A playlist asked for shortly before a segment is due waits for that, but not for long and not earlier."""

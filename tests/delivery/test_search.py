@@ -28,6 +28,7 @@ class SearchTests(SynchronousTestCase):
         self.slots = Slots(lambda provider: 0)
         self.found: list[Connected] = []
         self.useless = False
+        self.lost = 0
         self.reasons: list[str] = []
         self.hopeless = True
         self.asked_for_hope = 0
@@ -47,6 +48,11 @@ class SearchTests(SynchronousTestCase):
         if self.useless:
             connected.close()
             raise UpstreamError(502, "of no use")
+        if self.lost:
+            self.lost -= 1
+            connected.close()
+            self.search.go_on(connected.index)
+            return
         self.found.append(connected)
 
     def is_hopeless(self) -> bool:
@@ -105,6 +111,24 @@ class SearchTests(SynchronousTestCase):
         self.hopeless = True
         self.clock.pump([0.25] * 4 * 60)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_found_and_lost_at_once(self) -> None:
+        """What ends the moment it is found is followed by the next, which is given up like any other."""
+        opening: Deferred[Opened] = Deferred()
+        given_up: list[object] = []
+        for waits in (True, False):
+            if waits:
+                self.origins.script["b"] = [opening]
+            self.origins.script["c"] = [Deferred(given_up.append)]
+            self.lost = 1
+            self.search.go_on(0)
+            if waits:
+                opening.callback(self.origins.opened(Media.TS))
+            self.assertEqual(self.origins.asked, ["b", "c"])
+            self.search.stop()
+            self.origins.asked.clear()
+            self.origins.script.clear()
+        self.assertEqual((len(given_up), self.slots.total, self.found), (2, 0, []))
 
     def test_stopped(self) -> None:
         """Stopped while it opens or waits, nothing is left of it; and it can be begun again."""

@@ -62,9 +62,8 @@ class KeepingTests(CacheTests):
 
     def test_another_under_the_same_name(self) -> None:
         """An origin that uses a name again has the new one fetched, at once; who reads the old one reads on."""
-        waiting = self.open(1)
-        tap = self.origin.last.answer(6)
-        reader = drink(self.successResultOf(waiting))
+        reader = self.begun(size=6)
+        tap = self.origin.last.tap
         tap.deliver(b"abc")
         self.renew(1, again=(1, 2))
         self.keep(1, b"ABCDEF")
@@ -155,11 +154,7 @@ class KeepingTests(CacheTests):
 
     def test_no_room(self) -> None:
         """While all the room is taken by what is being read, other segments are their viewers' own."""
-        viewers = []
-        for number in range(3):
-            waiting = self.open(number)
-            self.origin.last.answer(BIGGEST)
-            viewers.append(drink(self.successResultOf(waiting)))
+        viewers = [self.begun(number) for number in range(3)]
         waiting = self.open(3)
         self.origin.last.answer(BIGGEST)
         self.assertIs(self.successResultOf(waiting).upstream, self.origin.last.tap)
@@ -171,15 +166,11 @@ class KeepingTests(CacheTests):
         """What viewers still read, or what is about to become whole, is not taken away to make room for others."""
         slow = []
         for number in range(2):
-            waiting = self.open(number)
-            self.origin.last.answer(BIGGEST)
-            slow.append(drink(self.successResultOf(waiting)))
+            slow.append(self.begun(number))
             slow[-1].pause()
             self.origin.last.tap.deliver(bytes(BIGGEST))
             self.origin.last.tap.finish()
-        waiting = self.open(2)
-        self.origin.last.answer(BIGGEST)
-        gone = drink(self.successResultOf(waiting))
+        gone = self.begun(2)
         self.origin.last.tap.deliver(bytes(BIGGEST - 1))
         gone.leave()
         waiting = self.open(3)
@@ -207,14 +198,9 @@ class KeepingTests(CacheTests):
 
     def test_no_room_left_on_the_way(self) -> None:
         """A body without a length that finds no room any more is dropped as it is read; what was promised stays."""
-        viewers = []
-        for number in range(3):
-            waiting = self.open(number)
-            self.origin.last.answer(BIGGEST)
-            viewers.append(drink(self.successResultOf(waiting)))
-        waiting = self.open(3)
-        tap = self.origin.last.answer()
-        growing = drink(self.successResultOf(waiting))
+        viewers = [self.begun(number) for number in range(3)]
+        growing = self.begun(3, None)
+        tap = self.origin.last.tap
         tap.deliver(bytes(OF_SEGMENTS - 3 * BIGGEST))
         self.assertEqual(self.cache.figures.entries, 4)
         tap.deliver(bytes(1))
@@ -229,9 +215,8 @@ class KeepingTests(CacheTests):
 
     def test_more_than_was_promised(self) -> None:
         """A body that goes on after its length is counted, and no good to those who come later."""
-        waiting = self.open()
-        tap = self.origin.last.answer(3)
-        viewer = drink(self.successResultOf(waiting))
+        viewer = self.begun(size=3)
+        tap = self.origin.last.tap
         tap.deliver(b"abcdef")
         tap.finish()
         self.assertIsInstance(viewer.ends[0], UpstreamError)

@@ -17,7 +17,7 @@ from iptvd.delivery.session import Face, Session
 from iptvd.delivery.session import Viewer as Who
 from iptvd.delivery.viewers import SocketViewer, TransportViewer, Viewer
 from iptvd.model import Outcome
-from iptvd.protocols.mpegts import PACKET
+from iptvd.protocols.mpegts import PACKET, null_packets
 from tests.delivery.test_relay import CHANNEL, Glass
 from tests.protocols.tsmaking import continuity_errors, made_film, unannounced_errors
 
@@ -169,6 +169,20 @@ class ViewerTests(BroadcastTestCase):
             self.broadcast.add(player.viewer, back=0.0)
             self.assertEqual(self.settle(player), b"HTTP/1.1 200 OK\r\n\r\n")
 
+    def test_the_head_is_no_media(self) -> None:
+        """What a session is said to have had is what there was to watch, without the response's head."""
+        head = b"HTTP/1.1 200 OK\r\n" + b"X-Long: long\r\n" * 10_000 + b"\r\n"
+        players = [make() for make in self.each()]
+        for player in players:
+            player.viewer.head(head)
+            self.broadcast.add(player.viewer, back=0.0)
+            self.assertEqual(player.viewer.session.bytes_sent, 0)
+        self.feed(made_film(seconds=2))
+        for player in players:
+            got = self.settle(player)
+            self.assertGreater(len(got), len(head) + 10 * PACKET)
+            self.assertEqual(player.viewer.session.bytes_sent, len(got) - len(head))
+
     def test_who_waits_begins_with_the_first_join_point(self) -> None:
         """A viewer that comes before the first picture begins with it."""
         players = [make() for make in self.each()]
@@ -207,6 +221,25 @@ class ViewerTests(BroadcastTestCase):
             self.assertEqual(got[::PACKET].count(0x47), len(got) // PACKET)
             self.assertTrue(film.endswith(got[-20 * PACKET :]))
             self.assertLess(self.broadcast.ring.size, len(film) / 4)
+
+    def test_a_slow_viewer_with_nowhere_to_jump(self) -> None:
+        """A viewer that falls off a ring without any join point goes on at the next that comes."""
+        for make in self.each():
+            self.broadcast = Broadcast(Ring(3.0, Budget(10**9)), self.clock, slow_timeout=2000.0)
+            self.addCleanup(self.broadcast.close, lambda viewer: None)
+            player = make()
+            self.broadcast.add(player.viewer, back=0.0)
+            while not blocked(player.viewer):
+                self.feed(made_film(seconds=2))
+            while self.broadcast.ring.joins:
+                self.feed(null_packets(50), seconds=1.0)
+            self.settle(player)
+            self.assertFalse(blocked(player.viewer))
+            self.assertEqual(player.viewer.jumps, 0)
+            film = made_film(seconds=2)
+            self.feed(film)
+            self.assertTrue(film.endswith(self.settle(player)[-20 * PACKET :]))
+            self.assertEqual(player.viewer.jumps, 1)
 
     def test_a_viewer_that_takes_nothing(self) -> None:
         """A viewer that takes nothing for the slow timeout is let go as too slow; one that does is not."""

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.epg.countries import agree
 from iptvd.epg.names import LATEST, LONGEST, country_of_group, country_of_id, read_id, read_name
 from iptvd.epg.words import MOST
 
@@ -217,17 +216,6 @@ class NameTests(SynchronousTestCase):
         ):
             self.assertEqual("".join(country_of_group(group)), country, group)
         self.assertIn("qa", country_of_group("Arabic News"))
-
-    def test_countries_agree(self) -> None:
-        """What is not known contradicts nothing."""
-        uk, both, none = frozenset({"uk"}), frozenset({"uk", "ie"}), frozenset[str]()
-        for one, other, agreed in (
-            (uk, both, True),
-            (uk, frozenset({"us"}), False),
-            (uk, none, True),
-            (none, uk, True),
-        ):
-            self.assertEqual(agree(one, other), agreed)
 
     @given(st.text(max_size=200))
     def test_anything(self, text: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.epg.reading import GuideReader, Hit, Match, query_of
@@ -53,6 +57,33 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(result(self.reader.revision()), 0)
         self.guide()
         self.assertNotEqual(result(self.reader.revision()), 0)
+
+    def test_let_go_while_it_is_asked(self) -> None:
+        """What is asked while the database is made anew is answered, and what is asked then out of the new one."""
+        self.guide()
+        asked: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def later(work: Callable[..., Any], /, *args: object) -> Deferred[Any]:
+            answer: Deferred[Any] = Deferred()
+            asked.append((lambda: work(*args), answer))
+            return answer
+
+        def answer_it() -> None:
+            work, answer = asked.pop()
+            answer.callback(work())
+
+        reader = GuideReader(self.database, later)
+        self.addCleanup(reader.close)
+        first = Deferred.fromCoroutine(reader.search("late", NOW, 50))
+        work, answer = asked.pop()
+        found = work()
+        reader.close()
+        answer.callback(found)
+        self.assertEqual([hit.title for hit in self.successResultOf(first)], ["Late News"])
+        self.database.rename(self.database.with_name("former.db"))
+        second = Deferred.fromCoroutine(reader.search("late", NOW, 50))
+        answer_it()
+        self.assertEqual(self.successResultOf(second), [])
 
     def test_now_and_next(self) -> None:
         """What is on and what comes then; where nothing is on, what comes first."""
@@ -111,20 +142,21 @@ class ReadingTests(SynchronousTestCase):
 
         def titles(
             category: str = "", words: str = "", start: float | None = None, stop: float | None = None,
-            now: float | None = None,
+            live: bool = False,
         ) -> list[str]:  # fmt: skip
-            return [hit.title for hit in result(self.reader.events(category, words, start, stop, now, 100))]
+            found = result(self.reader.events(category, words, start, stop, NOW, 100, live=live))
+            return [hit.title for hit in found]
 
         self.assertEqual(titles(), ["Over", "Ann vs Bob", "Late match"])
         self.assertEqual(titles("soccer"), ["Over", "Late match"])
         self.assertEqual(titles(words="bo"), ["Ann vs Bob"])
         self.assertEqual(titles(words="***"), [])
-        rest = result(self.reader.events("", "", None, None, None, 1, 1))
+        rest = result(self.reader.events("", "", None, None, NOW, 1, 1))
         self.assertEqual([hit.title for hit in rest], ["Ann vs Bob"])
         self.assertEqual(titles(start=NOW), ["Ann vs Bob", "Late match"])
         self.assertEqual(titles(stop=NOW), ["Over", "Ann vs Bob"])
-        self.assertEqual(titles(now=NOW), ["Ann vs Bob"])
-        (hit,) = result(self.reader.events("Tennis", "", NOW, None, None, 9))
+        self.assertEqual(titles(live=True), ["Ann vs Bob"])
+        (hit,) = result(self.reader.events("Tennis", "", NOW, None, NOW, 9))
         self.assertEqual(
             hit,
             Hit("event", "Ann vs Bob", ((1, "Alpha News"), (2, "Béta")), True, NOW - HOUR, NOW + HOUR, "e1",

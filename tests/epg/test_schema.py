@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.epg.schema import VERSION, first_id, open_to_read, open_to_write, timed_id
+from iptvd.epg.schema import VERSION, count_on, first_id, open_to_read, open_to_write, timed_id
 from tests.doubles import folder_for
 
 
@@ -52,3 +53,13 @@ class SchemaTests(SynchronousTestCase):
                 opening(path)
         with self.assertRaises(sqlite3.Error):
             open_to_read(path.with_name("nothing.db"))
+
+    def test_counters(self) -> None:
+        """A number that was counted to is never given again, by no process and after no restart."""
+        path = folder_for(self) / "guide.db"
+        counted: list[int] = []
+        for by in (1, 1, 500):
+            with closing(open_to_write(path)) as database:
+                counted.append(count_on(database, "sequence", by))
+        with closing(open_to_write(path)) as database:
+            self.assertEqual((counted, count_on(database, "generation")), ([1, 2, 502], 1))

@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.protocols.pipes import PipePool
 from iptvd.protocols.splice import End, Splice
@@ -80,7 +81,6 @@ class Rig:
         self.origin, self.source = connection(buffers)
         self.sink, self.viewer = connection(buffers)
         self.got = b""
-        self.viewer_closed = False
         self.moved: list[int] = []
         self.ends: list[End] = []
         self.splice = Splice(
@@ -106,9 +106,7 @@ class Rig:
         raise AssertionError("it never came about")
 
     def read(self) -> None:
-        data = receive(self.viewer)
-        self.got += data or b""
-        self.viewer_closed = self.viewer_closed or data == b""
+        self.got += receive(self.viewer) or b""
 
     @property
     def held(self) -> int:
@@ -136,3 +134,28 @@ class Rig:
         for each in (self.origin, self.source, self.sink, self.viewer):
             each.close()
         self.pool.close()
+
+
+class SpliceCase(SynchronousTestCase):
+    """A test that has such connections."""
+
+    def setUp(self) -> None:
+        self.reactor = EPollReactor()
+        self.addCleanup(self.reactor._poller.close)
+        self.before = descriptors()
+
+    def rig(self, pool: PipePool | None = None, buffers: int = 0, beside: Rig | None = None) -> Rig:
+        rig = Rig(self.reactor, pool, buffers, beside)
+        self.addCleanup(rig.close)
+        return rig
+
+    def assert_over(self, rig: Rig, end: End) -> None:
+        """It ended so, once, and only the four sockets are left."""
+        self.assertEqual(rig.ends, [end])
+        self.assertEqual(rig.pool.in_use, 0)
+        self.assertEqual(rig.clock.getDelayedCalls(), [])
+        rig.close()
+        self.assertEqual(descriptors(), self.before)
+        names = [each.logPrefix() for each in self.reactor.getReaders() + self.reactor.getWriters()]
+        self.assertNotIn("splice", names)
+        self.assertNotIn("rounds", names)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.errors import ProtocolError
-from iptvd.protocols import hls_playlist
+from iptvd.protocols import hls_playlist, m3u8
 from iptvd.protocols.hls_playlist import Reading, parse
 from iptvd.protocols.hls_values import (
     ByteRange,
@@ -340,9 +340,9 @@ class BoundsTests(ReadTestCase):
 
     def test_bounds(self) -> None:
         """A playlist, its lines and their number have bounds."""
-        self.patch(hls_playlist, "MAX_BODY", 1 << 20)
+        self.patch(m3u8, "MAX_BODY", 1 << 20)
         self.patch(hls_playlist, "MAX_LINE", 1000)
-        self.patch(hls_playlist, "MAX_LINES", 100)
+        self.patch(m3u8, "MAX_LINES", 100)
         self.fails(b"#EXTM3U" + b" " * (1 << 20), "larger than 1 MiB")
         self.fails(b"#EXTM3U\n#" + b"x" * 1000, "line of more than")
         self.fails(b"#EXTM3U\n" * 101, "more than 100 lines")

@@ -188,6 +188,8 @@ class SeamTests(SynchronousTestCase):
         _, found = sew(End(4, 0), body)
         self.assertEqual((names(found), read(found).media_sequence, found[-1:]), (["a.ts", "b.ts"], 4, b"\n"))
         self.assertEqual(breaks_of(found), {4: 1, 5: 1})
+        _, found = sew(End(4, 0), b"#EXTM3U\n#EXT-X-TARGETDURATION:2\na.ts\nb.ts\n")
+        self.assertEqual((names(found), breaks_of(found)), (["a.ts", "b.ts"], {4: 1, 5: 1}))
 
     @given(
         st.lists(st.tuples(st.integers(0, 300), st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=6),

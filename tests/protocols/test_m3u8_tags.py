@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from iptvd.protocols.m3u8 import rewrite
-from iptvd.protocols.m3u8_tags import MAX_ATTRIBUTES
+from iptvd.protocols.m3u8_tags import MAX_ATTRIBUTES, count, seconds, value_of
 from tests.protocols.playlists import BASE, RewriteTestCase
 
 
@@ -134,3 +136,28 @@ class VariableTests(RewriteTestCase):
         define = f'#EXT-X-DEFINE:NAME="a",VALUE="{"x" * 60_000}"'
         self.assertIn("32 MiB", self.refused(define, "{$a}" * 1000))
         self.assertIn("32 MiB", self.refused(define, f'#EXT-X-UNHEARD-OF:A="{"{$a}" * 1000}"'))
+
+
+class NumberTests(SynchronousTestCase):
+    def test_numbers(self) -> None:
+        """A number is read from where a value begins, with what is left of its decimals."""
+        for text, whole, told in (
+            (b"12", 12, 12.0),
+            (b" \t7,title", 7, 7.0),
+            (b"9.5", 9, 9.5),
+            (b"3.", 3, 3.0),
+            (b"", 0, None),
+            (b"x1", 0, None),
+            (b"-1", 0, None),
+            (b"\n1", 0, None),
+            (b"1" * 30, int("1" * 20), float("1" * 20)),
+        ):
+            self.assertEqual((count(text), seconds(text)), (whole, told), text)
+
+    def test_where_tags_are(self) -> None:
+        """Of tags of one name the first counts, and one whose name only begins alike is another."""
+        body = b"#EXTM3U\n#EXT-X-A-B:1\n#EXT-X-A:2\n#EXT-X-A:3\n#EXT-X-LAST:" + b"4" * 200
+        self.assertEqual((count(value_of(body, b"#EXT-X-A")), count(value_of(body, b"#EXT-X-A-B"))), (2, 1))
+        self.assertEqual(value_of(body, b"#EXT-X-C"), b"")
+        self.assertLess(len(value_of(body, b"#EXT-X-LAST")), 200)
+        self.assertEqual(count(value_of(body, b"#EXT-X-LAST")), int("4" * 20))

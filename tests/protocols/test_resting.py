@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from weakref import ref
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -89,3 +92,12 @@ class RestsTests(SynchronousTestCase):
         clock, other = Clock(), Clock()
         self.assertIs(shared_rests(clock), shared_rests(clock))
         self.assertIsNot(shared_rests(clock), shared_rests(other))
+
+    def test_nothing_is_kept_of_a_reactor(self) -> None:
+        """A reactor that nobody has any more is not kept for those that rested with it."""
+        clock = Clock()
+        shared_rests(clock)
+        gone = ref(clock)
+        del clock
+        gc.collect()
+        self.assertIsNone(gone())

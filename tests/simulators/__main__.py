@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 
 from twisted.internet import reactor
-from twisted.internet.protocol import Protocol
-from twisted.internet.stdio import StandardIO
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -20,26 +18,11 @@ from twisted.logger import (
     globalLogBeginner,
     textFileLogObserver,
 )
-from twisted.python.failure import Failure
 
 from tests.simulators.media import Media
 from tests.simulators.origin import Origin
+from tests.simulators.serving import serve
 from tests.simulators.wire import listen
-
-
-class _Leash(Protocol):
-    """Standard input and output: the port goes out, and the end comes in."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.transport.write(b"%d\n" % self._port)
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        if reactor.running:
-            reactor.stop()
 
 
 def main(folder: str, port: str = "0") -> None:
@@ -48,8 +31,7 @@ def main(folder: str, port: str = "0") -> None:
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     origin = Origin(Media(Path(folder)), reactor)
     listening = listen(reactor, origin.factory, int(port))
-    StandardIO(_Leash(listening.socket.getsockname()[1]))
-    reactor.run()
+    serve(listening.socket.getsockname()[1])
 
 
 if __name__ == "__main__":

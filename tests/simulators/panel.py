@@ -220,13 +220,13 @@ class _Streams(_Leaf):
         media = self._media().get(number)
         if media is None:
             return _refuse(request, 404)
-        if user.max_connections and len(user.active) >= user.max_connections:
-            return _refuse(request, panel.refusal)
-        return _serve_counted(media, user, request)
+        return _serve_counted(media, panel, user, request)
 
 
-def _serve_counted(media: Path | IResource, user: User, request: Request) -> int | bytes:
-    """Serve it as one of the account's connections."""
+def _serve_counted(media: Path | IResource, panel: Panel, user: User, request: Request) -> int | bytes:
+    """Serve it as one of the account's connections, if there may be another."""
+    if user.max_connections and len(user.active) >= user.max_connections:
+        return _refuse(request, panel.refusal)
     user.active.append(request)
 
     def over(reason: Failure | None) -> None:
@@ -253,9 +253,7 @@ class _Past(_Leaf):
         good = path[2].isdecimal() and re.fullmatch(r"\d{4}-\d\d-\d\d:\d\d-\d\d", path[3])
         if media is None or not good:
             return _refuse(request, 404)
-        if user.max_connections and len(user.active) >= user.max_connections:
-            return _refuse(request, panel.refusal)
-        return _serve_counted(media, user, request)
+        return _serve_counted(media, panel, user, request)
 
 
 class _Guide(_Leaf):

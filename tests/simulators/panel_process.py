@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
-from typing import Any, Self
+from typing import Any
 
 from attrs import asdict
 from twisted.internet import reactor, tcp
@@ -20,13 +20,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from twisted.web.static import File
 
-import tests
-from tests.daemon.client import HttpServer, wait_for
-from tests.daemon.process import ChildProcess, clean_environment
-from tests.simulators.__main__ import _Leash
 from tests.simulators.media import Media
 from tests.simulators.panel import Panel
 from tests.simulators.panel_content import User, episode, programme
+from tests.simulators.running import SimulatorProcess
+from tests.simulators.serving import serve
 
 #: The account; its words are found nowhere else.
 USER = User("xuser-canary", "xpass-canary", max_connections=5)
@@ -107,7 +105,7 @@ def make_panel(media: Media, streams: str) -> Panel:
     return panel
 
 
-class PanelProcess(ChildProcess, HttpServer):
+class PanelProcess(SimulatorProcess):
     """
     The panel as a process beside the tests.
 
@@ -115,17 +113,7 @@ class PanelProcess(ChildProcess, HttpServer):
     """
 
     def __init__(self, media: Media, folder: Path, streams: str) -> None:
-        command = [sys.executable, "-m", "tests.simulators.panel_process", str(media.folder), streams]
-        environment = clean_environment(folder, {"PYTHONPATH": str(Path(tests.__file__).parent.parent)})
-        super().__init__(command, folder, environment, leash=True)
-        self.port = 0
-
-    def start(self) -> Self:
-        """Start it and wait until it listens."""
-        super().start()
-        self.port = int(self.wait_for_log(r"^(\d+)$")[1])
-        wait_for(lambda: self.get("/player_api.php").status == 200, what="an answer from the panel")
-        return self
+        super().__init__(["tests.simulators.panel_process", str(media.folder), streams], folder)
 
     def seen(self, start: str) -> list[dict[str, str]]:
         """The requests so far whose path begins so, see `tests.simulators.panel.Seen`."""
@@ -140,16 +128,13 @@ class PanelProcess(ChildProcess, HttpServer):
 
 def main(folder: str, streams: str) -> None:
     """Serve until standard input ends."""
-    from twisted.internet.stdio import StandardIO
-
     panel = make_panel(Media(Path(folder)), streams)
     root = panel.resource()
     root.putChild(b"seen.json", _Seen(panel))
     site = Site(root)
     listening = tcp.Port(0, site, interface="127.0.0.1", reactor=reactor)
     listening.startListening()
-    StandardIO(_Leash(listening.socket.getsockname()[1]))
-    reactor.run()
+    serve(listening.socket.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The origin as a process beside the tests: started, asked for its counts, and made to misbehave."""
+"""Simulators as processes beside the tests; the origin: asked for its counts, and made to misbehave."""
 
 from __future__ import annotations
 
@@ -41,32 +41,43 @@ class PathCounts:
     peers: Mapping[str, int] = {}
 
 
-class OriginProcess(ChildProcess, HttpServer):
+class SimulatorProcess(ChildProcess, HttpServer):
     """
-    One origin.
+    One that writes its port on a line and ends when its standard input does.
 
+    :param arguments: its module, and what that is given.
     :param folder: for its log.
-    :param port: 0 for one that is free; a port that an origin had before brings it back.
     """
 
-    def __init__(self, media: Media, folder: Path, port: int = 0) -> None:
-        command = [sys.executable, "-m", "tests.simulators", str(media.folder), str(port)]
+    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
         environment = clean_environment(folder, {"PYTHONPATH": str(_PROJECT)})
-        super().__init__(command, folder, environment, leash=True)
-        self.port = port
+        super().__init__([sys.executable, "-m", *arguments], folder, environment, leash=True)
+        self.port = 0
 
     def start(self) -> Self:
         """Start it and wait until it listens."""
         before = len(self.log_text())
         super().start()
-        self.port = int(wait_for(lambda: self._port_line(before), what="the origin's port"))
+        self.port = int(wait_for(lambda: self._port_line(before), what="the simulator's port"))
         return self
 
     def _port_line(self, before: int) -> str:
         line, end, _ = self.log_text()[before:].partition("\n")
         if self.status() is not None or (end and not line.isdigit()):
-            raise AssertionError(f"the origin failed:\n{self.log_text()}")
+            raise AssertionError(f"the simulator failed:\n{self.log_text()}")
         return line if end else ""
+
+
+class OriginProcess(SimulatorProcess):
+    """
+    One origin.
+
+    :param port: 0 for one that is free; a port that an origin had before brings it back.
+    """
+
+    def __init__(self, media: Media, folder: Path, port: int = 0) -> None:
+        super().__init__(["tests.simulators", str(media.folder), str(port)], folder)
+        self.port = port
 
     def at(self, path: str, **knobs: object) -> str:
         """

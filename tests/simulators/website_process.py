@@ -10,43 +10,29 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.error import CannotListenError
-from twisted.internet.stdio import StandardIO
 
-import tests
-from tests.daemon.client import HttpServer, wait_for
-from tests.daemon.process import ChildProcess, clean_environment
-from tests.simulators.__main__ import _Leash
 from tests.simulators.media import Media
+from tests.simulators.running import SimulatorProcess
+from tests.simulators.serving import serve
 from tests.simulators.website import Seen, Website
 from tests.simulators.website_stations import HOSTS, MEDIA, NOWHERE, SITE
 from tests.simulators.wire import CountingPort, OriginFactory
 
 
-class WebsiteProcess(ChildProcess, HttpServer):
+class WebsiteProcess(SimulatorProcess):
     """
     The website as a process beside the tests.
 
-    :param folder: for its log.
     :ivar now: when it is for its schedule, in seconds since the epoch.
     """
 
     def __init__(self, media: Media, folder: Path) -> None:
         self.now = time.time()
-        command = [sys.executable, "-m", "tests.simulators.website_process", str(media.folder), str(self.now)]
-        environment = clean_environment(folder, {"PYTHONPATH": str(Path(tests.__file__).parent.parent)})
-        super().__init__(command, folder, environment, leash=True)
-        self.port = 0
-
-    def start(self) -> Self:
-        """Start it and wait until it listens."""
-        super().start()
-        self.port = int(self.wait_for_log(r"^(\d+)$")[1])
-        wait_for(lambda: self.get("/seen").status == 200, what="an answer from the website")
-        return self
+        super().__init__(["tests.simulators.website_process", str(media.folder), str(self.now)], folder)
 
     def at(self, host: str, path: str = "") -> str:
         """The address of a path at one of its hosts."""
@@ -120,8 +106,7 @@ def main(folder: str, now: str) -> None:
     """Serve until standard input ends."""
     site = Website(Media(Path(folder)), reactor, float(now))
     site.port = listen(site.factory)
-    StandardIO(_Leash(site.port))
-    reactor.run()
+    serve(site.port)
 
 
 if __name__ == "__main__":

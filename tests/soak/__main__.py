@@ -38,8 +38,9 @@ from tests.soak.viewers import Crowd
 TOLD_EVERY = 30.0
 #: The part of the time that the warm-up takes, and its bounds in seconds.
 WARM_UP, LEAST_WARM_UP, MOST_WARM_UP = 0.2, 30.0, 60.0
-#: Segments that there are when a player begins, so that it has a reserve.
-_RESERVE = 4
+#: Segments that there are when a player begins: a window, so that it has the reserve that players have on a channel
+#: that has been on for a while.
+_RESERVE = 6
 _FIRST = {"User-Agent": "The first viewer"}
 _MIB = 1 << 20
 _MOST_LINES = 15
@@ -106,7 +107,7 @@ class Soak:
         return crowd, saboteur
 
     def _cut_is_on(self) -> bool:
-        """Whether there are as many segments as players begin with: three before the newest (RFC 8216, 6.3.3)."""
+        """Whether it is no longer a channel that was just turned on."""
         path = self._scene.choices[CUT].as_form("m3u8")
         answer = self._scene.daemon.get(path, _FIRST)
         lines = [line for line in answer.text.splitlines() if line and not line.startswith("#")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as some
@@ -12,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from iptvd.model import Programme
-from iptvd.web.api import MAX_WORDS, JsonResource, flag_of, moment, number_of, programme_facts, time_of, words_of
+from iptvd.web.api import MAX_WORDS, JsonResource, flag_of, number_of, programme_facts, time_of, words_of
 from tests.doubles import sliced
 from tests.web.building import STRANGER, Later, Tree, query
 
@@ -178,21 +177,6 @@ class ArgumentTests(SynchronousTestCase):
 
 
 class FactsTests(SynchronousTestCase):
-    def test_moments(self) -> None:
-        """A time is written in UTC, whole seconds; what no calendar has is none."""
-        self.assertEqual(moment(0), "1970-01-01T00:00:00Z")
-        self.assertEqual(moment(1_900_000_020.9), "2030-03-17T17:47:00Z")
-        for nothing in (None, float("inf"), float("-inf"), float("nan"), 1e15, -1e15):
-            self.assertIsNone(moment(nothing))
-
-    @given(some.floats())
-    def test_any_moment(self, seconds: float) -> None:
-        """Whatever a time is, it is written or left out."""
-        told = moment(seconds)
-        if told is not None:
-            self.assertLess(abs(datetime.fromisoformat(told).timestamp() - seconds), 1)
-            self.assertEqual(datetime.fromisoformat(told).tzinfo, UTC)
-
     def test_programmes(self) -> None:
         """Of a programme what is empty is left out."""
         self.assertIsNone(programme_facts(None))

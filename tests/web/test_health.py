@@ -208,6 +208,20 @@ class HealthTests(SynchronousTestCase):
         self.assertEqual(len(self.facts("/health/detailed")["sessions"]), 500)
         self.assertGreater(turns[-1], 20)
 
+    def test_sessions_meanwhile(self) -> None:
+        """Sessions are looked at one after another while they are written down; one that ends then does no harm."""
+
+        def later(steps: Iterator[object]) -> Awaitable[None]:
+            for session in (first, last):
+                session.bytes_sent = 7
+            last.end(Outcome.VIEWER_LEFT)
+            return sliced(steps)
+
+        self.tree = Tree(sliced=later)
+        first, last = (self.tree.watch(self.tree.shown.lineup.channels[0]) for _ in range(2))
+        told = self.facts("/health/detailed")["sessions"]
+        self.assertEqual([(each["id"], each["bytes"]) for each in told], [(first.id, 7), (last.id, 7)])
+
     def test_strangers(self) -> None:
         """Strangers learn how we are, and not who watches what."""
         self.tree.watch(self.tree.shown.lineup.channels[0])

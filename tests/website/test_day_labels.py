@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -11,11 +11,17 @@ from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.errors import ProtocolError
-from iptvd.website.day_labels import Day, read_label, read_time, start_of, wrapped
+from iptvd.website.day_labels import Day, Wrap, read_label, read_time, start_of
 from tests.website.pages import vector
 
 TODAY = date(2025, 10, 20)
 VECTORS = json.loads(vector("day_labels.json"))
+
+
+def wrapped(times: Iterable[int]) -> list[int]:
+    """The places of all times of a list."""
+    wrap = Wrap()
+    return [wrap.place(each) for each in times]
 
 
 class LabelTests(SynchronousTestCase):

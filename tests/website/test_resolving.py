@@ -9,7 +9,8 @@ from attrs import evolve
 from iptvd.errors import ProviderError
 from iptvd.interfaces import ProviderContext
 from iptvd.model import Fetched, ProviderState, Source, SourceKind
-from iptvd.website.resolving import GOOD_FOR, Resolution, Ways, expiry
+from iptvd.website.resolving import GOOD_FOR, Resolution, expiry
+from iptvd.website.settings import WebsiteSettings
 from iptvd.website.site import Site
 from tests.providers.test_contract import given
 from tests.website.pages import Page, WebsiteTestCase, vector
@@ -19,14 +20,7 @@ STREAM = f"{BASE}/stream/stream-51.php"
 PLAYER = "https://play.test/p.php?id=51"
 LOOKUP = "https://play.test/server_lookup.php?channel_id=premium51"
 PLAYLIST = "https://zznew.cdn.example.com/zz/premium51/mono.m3u8"
-WAYS = Ways(
-    ("stream", "cast"),
-    "get",
-    "/server_lookup.php?channel_id={key}",
-    "https://{server}new.{cdn}/{server}/{key}/mono.m3u8",
-    "https://{first}.{cdn}/{server}/{key}/mono.m3u8",
-    "",
-)
+SETTINGS = WebsiteSettings(stream_paths=("stream", "cast"))
 
 
 def framed(*urls: str) -> bytes:
@@ -38,12 +32,12 @@ def decoding(url: str) -> bytes:
 
 
 class ResolutionTests(WebsiteTestCase):
-    ways = WAYS
+    settings = SETTINGS
     bases: tuple[str, ...] = (BASE,)
 
     def resolve(self, context: ProviderContext | None = None) -> list[Source]:
         context = context or self.context
-        return given(Resolution(Site(self.bases, False, context), self.ways, context).sources("51"))
+        return given(Resolution(Site(self.bases, False, context), self.settings, context).sources("51"))
 
     def urls(self) -> list[str]:
         return [source.url for source in self.resolve()]
@@ -85,9 +79,9 @@ class ResolutionTests(WebsiteTestCase):
     def test_templates(self) -> None:
         """Where things are can be set."""
         self.looked_up()
-        self.ways = evolve(WAYS, cdn="other.example.com:81")
+        self.settings = evolve(SETTINGS, cdn="other.example.com:81")
         self.assertEqual(self.urls(), ["https://zznew.other.example.com:81/zz/premium51/mono.m3u8"])
-        self.ways = evolve(WAYS, lookup="look?{key}", playlist="http://a.example.com/{server}/{key}.m3u8")
+        self.settings = evolve(SETTINGS, lookup="/look?{key}", playlist="http://a.example.com/{server}/{key}.m3u8")
         self.web.pages["https://play.test/look?premium51"] = b'{"server_key": "yy"}'
         self.assertEqual(self.urls(), ["http://a.example.com/yy/premium51.m3u8"])
 
@@ -192,7 +186,7 @@ class ResolutionTests(WebsiteTestCase):
         for body in (b"{}", b"<html>"):
             self.web.pages[LOOKUP] = body
             self.assert_state(self.failure(), ProviderState.NOT_UNDERSTOOD, "server lookup, shape P1, ")
-        self.ways = evolve(WAYS, playlist="https://{server}.example.com/{key}")
+        self.settings = evolve(SETTINGS, playlist="https://{server}.example.com/{key}")
         self.web.pages[LOOKUP] = b'{"server_key": "zz"}'
         self.assert_state(self.failure(), ProviderState.NOT_UNDERSTOOD, "no address of a playlist")
 
@@ -257,7 +251,7 @@ class ResolutionTests(WebsiteTestCase):
 
     def test_no_time_at_all(self) -> None:
         """Where time was up before anything came, that is told."""
-        resolution = Resolution(Site((BASE,), True, self.context), WAYS, self.context)
+        resolution = Resolution(Site((BASE,), True, self.context), SETTINGS, self.context)
         self.clock.advance(60)
         with self.assertRaises(ProviderError) as raised:
             given(resolution.sources("51"))
@@ -266,7 +260,7 @@ class ResolutionTests(WebsiteTestCase):
     def test_post(self) -> None:
         """Stream pages, and only they, are asked for with POST where that is set."""
         self.looked_up()
-        self.ways = evolve(WAYS, method="post")
+        self.settings = evolve(SETTINGS, method="post")
         self.assert_state(self.failure(), ProviderState.UNCONFIGURED, "set method to get")
         self.assertEqual(self.web.asked, [])
         (source,) = self.resolve(self.posting())
