@@ -74,7 +74,8 @@ def test_killed(listed: Daemon, origin: OriginProcess, moment: str) -> None:
     kept = channels(listed)
     assert len(kept) in (FEW, MANY)
     assert {name: kept[name] for name in before} == before
-    assert not list(listed.state.rglob(".*.partial"))
+    # What it is writing at this moment is half a file too, and soon a whole one.
+    wait_for(lambda: not list(listed.state.rglob(".*.partial")), what="no half file")
     assert "set aside" not in listed.log_text()
 
     # And the refresh that was missed comes to the same.
