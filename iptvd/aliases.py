@@ -1,8 +1,8 @@
 """
 The names that other IPTV proxies give their settings in the environment, and what they do here.
 
-Somebody who comes from one of them keeps the ``.env`` file: what has a counterpart works, what has none is named once
-at the start, and what would protect, if it worked, refuses to start.
+Somebody who comes from one of them keeps the ``.env`` file: what has a counterpart works, and what has none is named
+once at the start.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from collections.abc import Container, Mapping
 
 from attrs import frozen
 
-from iptvd.errors import ConfigError
-
 
 @frozen
 class Alias:
     """
-    A foreign name; at most one of ``setting``, ``provider`` and ``refusal`` is set, and without any it has no effect.
+    A foreign name; at most one of ``setting`` and ``provider`` is set, and without any it has no effect.
 
     :ivar says: what it does here, for the reference and, as ``NAME SAYS.``, for the notice when it has no effect.
     :ivar setting: the field of `Config` it sets.
     :ivar provider: the kind and the field of a provider's settings it is the default of.
-    :ivar refusal: what to do about it, as the daemon does not start while it is set.
     :ivar address: whether it has an effect only when it is an IP address or ``localhost``.
     """
 
@@ -31,7 +28,6 @@ class Alias:
     says: str
     setting: str = ""
     provider: tuple[str, str] | None = None
-    refusal: str = ""
     address: bool = False
 
 
@@ -51,12 +47,7 @@ ALIASES = (
     Alias("DADDYLIVE_URI", "is the base_url of providers of kind daddylive", provider=("daddylive", "base_url")),
     Alias("PROXY_CONTENT", "sets whether streams go through the daemon", "proxy_content"),
     Alias("SOCKS5", "sets the SOCKS5 proxy that everything for providers goes through", "socks5"),
-    Alias(
-        "API_TOKEN",
-        "refuses to start: this version asks nobody for a token",
-        refusal="API_TOKEN is set, but this version asks nobody for a token: unset it, and let a reverse proxy or a "
-        "firewall decide who gets in.",
-    ),
+    Alias("API_TOKEN", "sets the token to manage with", "api_token"),
     Alias("MAX_CONCURRENT_STREAMS", "sets how many viewers are served at once", "max_streams"),
     Alias("CLIENT_TIMEOUT", "sets how long a viewer may take nothing", "client_timeout"),
     Alias("STREAM_TIMEOUT", "sets how long a stream may bring nothing", "stall_timeout"),
@@ -84,7 +75,6 @@ def read_aliases(environ: Mapping[str, str], provider_fields: Container[tuple[st
     Look for foreign names; one that is set to nothing is not set.
 
     :param provider_fields: the kinds of provider there are, each with a field of its settings.
-    :raises ConfigError: for a name that would protect and cannot.
     """
     settings: dict[str, tuple[str, str]] = {}
     providers: dict[tuple[str, str], tuple[str, str]] = {}
@@ -93,8 +83,6 @@ def read_aliases(environ: Mapping[str, str], provider_fields: Container[tuple[st
         text = environ.get(alias.name, "").strip()
         if not text:
             continue
-        if alias.refusal:
-            raise ConfigError(alias.refusal)
         if alias.address and not _is_address(text):
             notices.append(f"{alias.name} has no effect here: it is neither an IP address nor localhost.")
         elif alias.setting:

@@ -151,6 +151,31 @@ class IArchive(Interface):
         """
 
 
+class IStore(Interface):
+    """Where what the API is told to keep is kept: JSON objects, by kind and name."""
+
+    def load() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+        """
+        Everything there is, by kind and then by name; called once, before anybody is served.
+
+        :raises StoreError: when it cannot be read; what is there stays as it is.
+        """
+
+    def put(kind: str, name: str, value: Mapping[str, object]) -> Awaitable[None]:
+        """
+        Keep an object in place of what has its name; it is safe when this is done.
+
+        :raises StoreError: with why it could not be kept; what was there stays.
+        """
+
+    def remove(kind: str, name: str) -> Awaitable[None]:
+        """
+        Forget an object, or do nothing where there is none.
+
+        :raises StoreError: likewise.
+        """
+
+
 class IProviderMaker(IPlugin):
     """The plugin: makes providers of one kind from their settings."""
 

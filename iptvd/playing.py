@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from iptvd.accounts import Accounts
 from iptvd.activity import Activity
 from iptvd.children import Children
 from iptvd.delivery.clips import Clips
@@ -72,6 +73,7 @@ class Playing:
         sliced: Callable[[Iterator[object]], Awaitable[None]],
         ffmpeg: str,
         token_key: bytes,
+        accounts: Accounts,
     ) -> None:
         self._lineup = lineup
         self._config = config
@@ -91,7 +93,7 @@ class Playing:
         live.switched = reporter.switched
         self.reach = Reach(wall, reporter.reach_changed)
         watched = Watched(reporter, self.reach)
-        self.hub = hub = Hub(lineup.sources, opener, watched, reactor, wall, config.max_streams, slots)
+        self.hub = hub = Hub(lineup.sources, opener, watched, reactor, wall, config.max_streams, slots, accounts)
         metrics.watch(live, slots)
         self.cache = SegmentCache(config.segment_cache_mb << 20, reactor)
         self.hls = HlsRelay(

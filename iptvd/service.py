@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from socket import gethostname
 from typing import Any, TypeVar
 
 from attrs import field, frozen
@@ -16,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel
 
+from iptvd.admission import Admission
 from iptvd.children import Children
 from iptvd.epg.guides import GuideSource
 from iptvd.fetch import Fetcher
@@ -37,14 +37,14 @@ from iptvd.rules import Rules
 from iptvd.runners import Runners
 from iptvd.settings import Config, Loaded
 from iptvd.slices import Slicer
+from iptvd.sqlite_store import SqliteStore
 from iptvd.store import Offload, RowsFile, open_state_dir
 from iptvd.telling import Telling
 from iptvd.tokens import load_key
-from iptvd.trust import Trust
 from iptvd.tuners import Tuners
 from iptvd.web.logo import LogoCache
 from iptvd.web.site import IptvdSite
-from iptvd.web.tree import WhatIsOn, build_tree
+from iptvd.web.tree import Parts, WhatIsOn, build_tree
 from iptvd.webhooks import Webhooks
 
 T = TypeVar("T")
@@ -115,6 +115,8 @@ class Daemon(MultiService):
             self.lineup.rebuild,
             self._refreshed,
         )
+        store = SqliteStore(self._state_dir, self._offload)
+        self.admission = Admission(store, key, config, reactor, around.wall)
         self.metrics = Metrics(lambda: self.lineup.statuses)
         self.lag = LoopLag(reactor, observe=self.metrics.loop_lag)
         self.playing = Playing(
@@ -127,12 +129,15 @@ class Daemon(MultiService):
             self._sliced,
             around.ffmpeg,
             key,
+            self.admission.accounts,
         )
         self.hub = self.playing.hub
+        self.admission.accounts.on_change(
+            lambda revoked: self.hub.end_all_of(revoked, "this account may not watch any more")
+        )
         self.logos = LogoCache(
             self._state_dir / "logos", self._fetcher_for, self._offload, around.wall, config.logo_cache_mb << 20
         )
-        self._trust = _trust(config)
         self.telling = Telling(
             self.lineup,
             self.playing,
@@ -156,7 +161,18 @@ class Daemon(MultiService):
             self.playing.slots.limit,
             self._sliced,
         )
-        tree = build_tree(
+        on = WhatIsOn(
+            self.telling.epg.database,
+            self.telling.epg.reader,
+            lambda: self.telling.epg.statuses,
+            lambda: self.telling.events.statuses,
+            self._children.pipe,
+            lambda: self._loaded.config.epg_days,
+            self.playing.reach,
+            self.telling.short_guides,
+            self.playing.activity,
+        )
+        parts = Parts(
             self.playing.faces,
             self.lineup,
             self.logos,
@@ -165,24 +181,17 @@ class Daemon(MultiService):
             around.wall,
             lambda: [*self.notices, *self.discovery.notices],
             self._sliced,
-            WhatIsOn(
-                self.telling.epg.database,
-                self.telling.epg.reader,
-                lambda: self.telling.epg.statuses,
-                lambda: self.telling.events.statuses,
-                self._children.pipe,
-                lambda: self._loaded.config.epg_days,
-                self.playing.reach,
-                self.telling.short_guides,
-                self.playing.activity,
-            ),
+            on,
             self.tuners,
+            self.admission,
+            lambda: self._loaded.config,
+            self._offload,
         )
-        self.site = IptvdSite(tree, lambda: self._trust, reactor)
+        self.site = IptvdSite(build_tree(parts), lambda: self.admission.access, self.admission.logins, reactor)
         alternatives: Sequence[Sequence[str]] = [[each] for each in config.listen]
         self.listening = ListenService(reactor, alternatives or default_endpoints(config.host, config.port), self.site)
         self.discovery = TunerDiscovery(
-            self.tuners, self.site, lambda: self.listening.ports, lambda: self._trust, reactor
+            self.tuners, self.site, lambda: self.listening.ports, lambda: self.admission.access.trust, reactor
         )
         watchdog = WatchdogService(around.notifier, reactor, lambda: True)
         garbage = GarbageService(reactor, self._idle)
@@ -223,6 +232,7 @@ class Daemon(MultiService):
         self._sliced.stop()
         await self._children.stop()
         await self.playing.stop()
+        self.admission.close()
         await self.fetchers.stop()
 
     async def _sent(self, until: float) -> None:
@@ -237,8 +247,8 @@ class Daemon(MultiService):
 
     @property
     def notices(self) -> list[str]:
-        """What the operator should know of the settings."""
-        return list(self._loaded.notices)
+        """What the operator should know of the settings, and of what is kept."""
+        return [*self._loaded.notices, *self.admission.notices]
 
     def reload(self, loaded: Loaded) -> None:
         """
@@ -257,7 +267,7 @@ class Daemon(MultiService):
         self._loaded = loaded
         for notice in loaded.notices:
             self.log.warn("{notice}", notice=notice)
-        self._trust = _trust(config)
+        self.admission.configure(config)
         self.playing.reconfigure(config)
         self.logos.limit = config.logo_cache_mb << 20
         self._configure(config, runners)
@@ -304,13 +314,3 @@ class Daemon(MultiService):
 
     def _status(self) -> str:
         return f"{len(self.lineup.lineup.channels)} channels, {len(self.hub.sessions)} viewers"
-
-
-def _trust(config: Config) -> Trust:
-    return Trust(
-        config.trusted_proxies,
-        config.trusted_networks,
-        config.allowed_hosts,
-        config.public_url,
-        own_names=(gethostname(),),
-    )

@@ -199,6 +199,40 @@ class Config:
         tuple(map(ip_network, _NEAR)),
         "Where viewers come from who need no account as long as there are no accounts.",
     )
+    api_token: str = _setting(
+        TEXT,
+        "",
+        "The token to manage with: users, streams, who watches. Without one only this machine itself may, and "
+        "`manage_networks`.",
+        shown="none",
+        secret=True,
+    )
+    manage_networks: tuple[Network, ...] = _setting(
+        NETWORKS,
+        (),
+        "Where requests come from that may manage without a token, as long as no `api_token` is set.",
+        shown="none",
+    )
+    allow_private_upstreams: bool = _setting(
+        YES_NO,
+        True,
+        "Whether streams and channels that are made by way of the API may lead into this network.",
+    )
+    request_rate: int = _setting(
+        whole(0, 1_000_000),
+        100,
+        "How many requests for playlists and the API an address may make in a minute that shows no token, or a wrong "
+        "one; 0 for no limit.",
+    )
+    token_rate: int = _setting(
+        whole(0, 1_000_000),
+        1000,
+        "How many such requests may be made in a minute with one token, or from one address that needs none; 0 for no "
+        "limit.",
+    )
+    connections_per_address: int = _setting(
+        whole(0, 1_000_000), 256, "How many connections one address may have at once; 0 for no limit."
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         HOST_NAMES,
         (),

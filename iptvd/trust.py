@@ -71,12 +71,16 @@ class Caller:
     :ivar base_url: what links in the response start with: ``scheme://host[:port][/prefix]``, no slash at the end.
     :ivar trusted: whether the address is certain and lies in a trusted network.
     :ivar via_untrusted_proxy: whether the request has passed through a proxy that is not trusted.
+    :ivar certain: whether it is certain that the address is the client's.
+    :ivar direct: whether no proxy is between, as far as the request shows.
     """
 
     address: str
     base_url: str
     trusted: bool
     via_untrusted_proxy: bool
+    certain: bool = False
+    direct: bool = False
 
 
 @frozen
@@ -227,6 +231,8 @@ class Trust:
             base_url=self._base_url(told, secure, headers("host"), local),
             trusted=certain and _within(client.address, self._networks),
             via_untrusted_proxy=client.further,
+            certain=certain and client.address is not None,
+            direct=not passed,
         )
 
     def _base_url(self, told: _Told, secure: bool, hosts: Sequence[str], local: Place) -> str:

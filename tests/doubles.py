@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -14,11 +14,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from iptvd.activity import Activity
+from iptvd.admission import Admission
 from iptvd.delivery.reach import Reach
 from iptvd.epg.reading import GuideReader
-from iptvd.errors import ProviderError
-from iptvd.interfaces import IFetcher
+from iptvd.errors import ProviderError, StoreError
+from iptvd.interfaces import IFetcher, IStore
 from iptvd.model import Channel, Fetched, Headers, Programme, ProviderState
+from iptvd.settings import Config
+from iptvd.tokens import KEY_SIZE
 from iptvd.web.tree import WhatIsOn
 
 T = TypeVar("T")
@@ -85,6 +88,47 @@ class Web:
         if body is None:
             raise ProviderError(ProviderState.UNREACHABLE, "it does not answer")
         return succeed(Fetched(200, url, {}, body))
+
+
+@implementer(IStore)
+class Kept:
+    """A store in memory, that can fail."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, dict[str, Mapping[str, object]]] = {}
+        self.failure = ""
+
+    def load(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+        self._fail()
+        return {kind: dict(records) for kind, records in self.kinds.items()}
+
+    async def put(self, kind: str, name: str, value: Mapping[str, object]) -> None:
+        self._fail()
+        self.kinds.setdefault(kind, {})[name] = value
+
+    async def remove(self, kind: str, name: str) -> None:
+        self._fail()
+        self.kinds.get(kind, {}).pop(name, None)
+
+    def _fail(self) -> None:
+        if self.failure:
+            raise StoreError(self.failure)
+
+
+def admission(clock: Clock, store: Kept | None = None, **settings: Any) -> Admission:
+    """Who may what, with these settings; without users, unless the store has some."""
+    config = Config(state_dir=Path("/nonexistent"), **settings)
+    return Admission(store or Kept(), bytes(KEY_SIZE), config, clock, clock.seconds)
+
+
+class Anybody:
+    """Whoever watches may watch everything, without end."""
+
+    def may_watch(self, user: str, channel: Channel) -> bool:
+        return True
+
+    def limit_of(self, user: str) -> int:
+        return 0
 
 
 def nothing_on() -> WhatIsOn:

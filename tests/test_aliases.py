@@ -41,6 +41,7 @@ class AliasTests(SynchronousTestCase):
             ({"BACKEND_URI": "http://b.test", "API_URL": "http://a.test"}, "public_url", "http://a.test"),
             ({"BACKEND_HOST_URI": "http://c.test"}, "public_url", "http://c.test"),
             ({"SOCKS5": "bob:s3cret@10.0.0.9:1080"}, "socks5", Proxy("10.0.0.9", 1080, "bob", "s3cret")),
+            ({"API_TOKEN": "s3cret"}, "api_token", "s3cret"),
             ({"PROXY_CONTENT": "FALSE"}, "proxy_content", False),
             ({"PROXY_CONTENT": "TRUE"}, "proxy_content", True),
             ({"MAX_CONCURRENT_STREAMS": "5"}, "max_streams", 5),
@@ -80,7 +81,6 @@ class AliasTests(SynchronousTestCase):
         """What would protect and cannot is refused, without repeating it."""
         for name, words in (
             ("SOCKS5", "socks5 (environment SOCKS5) must be host:port or user:password@host:port"),
-            ("API_TOKEN", "API_TOKEN is set, but this version asks nobody for a token: unset it"),
         ):
             with self.assertRaises(ConfigError) as caught:
                 loaded({name: "bob:canary@127.0.0.1"})
@@ -115,7 +115,7 @@ class AliasTests(SynchronousTestCase):
         names = [alias.name for alias in ALIASES]
         self.assertEqual(len(names), len(set(names)))
         for alias in ALIASES:
-            self.assertLessEqual(sum(map(bool, (alias.setting, alias.provider, alias.refusal))), 1)
+            self.assertLessEqual(sum(map(bool, (alias.setting, alias.provider))), 1)
             self.assertIn(alias.setting, {"", *(each.name for each in SETTINGS)})
 
     def test_direct(self) -> None:

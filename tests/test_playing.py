@@ -16,7 +16,7 @@ from iptvd.playing import Playing, live_settings, ring_budget
 from iptvd.refresh import ProviderStatus
 from iptvd.settings import Config, ProviderSpec
 from iptvd.tokens import KEY_SIZE
-from tests.doubles import offload, result, sliced
+from tests.doubles import admission, offload, result, sliced
 from tests.web.building import entries, lineup_of
 
 
@@ -51,7 +51,16 @@ class PlayingTests(SynchronousTestCase):
         reactor: Any = MemoryReactorClock()
         service: LineupService = lineup
         playing = Playing(
-            config, service, Metrics(list), reactor, reactor.seconds, offload, sliced, "ffmpeg", bytes(KEY_SIZE)
+            config,
+            service,
+            Metrics(list),
+            reactor,
+            reactor.seconds,
+            offload,
+            sliced,
+            "ffmpeg",
+            bytes(KEY_SIZE),
+            admission(reactor).accounts,
         )
         self.addCleanup(lambda: result(playing.stop()))
         return playing
@@ -63,7 +72,8 @@ class PlayingTests(SynchronousTestCase):
         lineup: Any = self.lineups
         clock: Any = reactor
         config = Config(providers=(spec(max_connections=3),))
-        playing = Playing(config, lineup, metrics, clock, clock.seconds, offload, sliced, "", bytes(KEY_SIZE))
+        wall, accounts = clock.seconds, admission(clock).accounts
+        playing = Playing(config, lineup, metrics, clock, wall, offload, sliced, "", bytes(KEY_SIZE), accounts)
         self.addCleanup(lambda: result(playing.stop()))
         slot = playing.slots.take("home")
         text = metrics.text().decode()

@@ -174,7 +174,7 @@ class ServiceTests(SynchronousTestCase):
         kept = {path.relative_to(state).as_posix() for path in state.rglob("*") if path.is_file()}
         guide = {"epg/guides.rows", "epg/lineup.rows"}
         self.assertEqual(
-            kept, {"tokens.key", "hdhomerun.key", "identities.rows", "providers/home/lineup.rows"} | guide
+            kept, {"tokens.key", "hdhomerun.key", "api.db", "identities.rows", "providers/home/lineup.rows"} | guide
         )
         for path in kept:
             self.assertEqual(stat.S_IMODE((state / path).stat().st_mode), 0o600)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_network
 
+from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -46,6 +47,11 @@ def judged(
     return (by or trust()).judge(peer, secure, lambda name: named.get(name, []), 8085, local_address)
 
 
+def told(caller: Caller) -> Caller:
+    """A caller, without how certain it is."""
+    return evolve(caller, certain=False, direct=False)
+
+
 class DirectTests(SynchronousTestCase):
     """Requests that come straight from the client."""
 
@@ -72,6 +78,17 @@ class DirectTests(SynchronousTestCase):
             self.assertEqual(caller.address, address)
             self.assertTrue(caller.trusted)
             self.assertFalse(caller.via_untrusted_proxy)
+
+    def test_certainty(self) -> None:
+        """Who a request is from is certain where nobody else has a word in it, or only trusted proxies have."""
+        for headers, peer, certain, direct in (
+            ({}, OUTSIDE, True, True),
+            ({"X-Forwarded-For": AT_HOME}, OUTSIDE, False, False),
+            ({"X-Forwarded-For": AT_HOME}, OUTER_PROXY, True, False),
+            ({}, None, False, True),
+        ):
+            caller = judged(headers, peer)
+            self.assertEqual((caller.certain, caller.direct), (certain, direct), (headers, peer))
 
     def test_outside(self) -> None:
         """Who is not in a trusted network is not trusted."""
@@ -222,12 +239,12 @@ class ForwardedUrlTests(SynchronousTestCase):
             ("Forwarded", "host=a%b"),
         ):
             caller = judged({name: value, "X-Forwarded-For": AT_HOME})
-            self.assertEqual(caller, Caller(AT_HOME, "http://tv.example.com", False, False))
+            self.assertEqual(told(caller), Caller(AT_HOME, "http://tv.example.com", False, False))
 
     def test_other_schemes(self) -> None:
         """A scheme other than http and https says nothing about links, and takes no trust away."""
         caller = judged({"X-Forwarded-Proto": "wss", "X-Forwarded-For": AT_HOME}, secure=True)
-        self.assertEqual(caller, Caller(AT_HOME, "https://tv.example.com", True, False))
+        self.assertEqual(told(caller), Caller(AT_HOME, "https://tv.example.com", True, False))
 
     def test_lists(self) -> None:
         """Of several, what the proxy nearest to the client wrote counts, as far as proxies are trusted."""
@@ -260,23 +277,27 @@ class ForwardedClientTests(SynchronousTestCase):
             {"Forwarded": f'for="[::ffff:{AT_HOME}]:4711";by=_a'},
             {"Forwarded": f"for={AT_HOME}", "X-Forwarded-For": AT_HOME},
         ):
-            self.assertEqual(judged(dict(headers)), Caller(AT_HOME, "http://tv.example.com", True, False))
+            self.assertEqual(told(judged(dict(headers))), Caller(AT_HOME, "http://tv.example.com", True, False))
 
     def test_outside(self) -> None:
         """A client from outside is not trusted for coming through a trusted proxy."""
-        self.assertEqual(judged({"X-Forwarded-For": OUTSIDE}), Caller(OUTSIDE, "http://tv.example.com", False, False))
+        self.assertEqual(
+            told(judged({"X-Forwarded-For": OUTSIDE})), Caller(OUTSIDE, "http://tv.example.com", False, False)
+        )
 
     def test_chain(self) -> None:
         """Trusted proxies are walked through from the right; the first other address is the caller."""
         chained = f"{AT_HOME}, {OUTER_PROXY}"
-        self.assertEqual(judged({"X-Forwarded-For": chained}), Caller(AT_HOME, "http://tv.example.com", True, False))
+        self.assertEqual(
+            told(judged({"X-Forwarded-For": chained})), Caller(AT_HOME, "http://tv.example.com", True, False)
+        )
         caller = judged({"Forwarded": [f"for={AT_HOME}", f'for="{OUTER_PROXY}:1"']})
-        self.assertEqual(caller, Caller(AT_HOME, "http://tv.example.com", True, False))
+        self.assertEqual(told(caller), Caller(AT_HOME, "http://tv.example.com", True, False))
 
     def test_only_proxies(self) -> None:
         """Where the way starts at a trusted proxy's machine, that machine is the caller."""
         caller = judged({"X-Forwarded-For": f"127.0.0.1, {OUTER_PROXY}"})
-        self.assertEqual(caller, Caller("127.0.0.1", "http://tv.example.com", True, False))
+        self.assertEqual(told(caller), Caller("127.0.0.1", "http://tv.example.com", True, False))
 
     def test_claims_to_the_left(self) -> None:
         """An address that an untrusted client claims for itself changes nothing but its trust, which is gone."""
@@ -285,14 +306,14 @@ class ForwardedClientTests(SynchronousTestCase):
             {"X-Forwarded-For": f"<nonsense>, {OUTSIDE}, {OUTER_PROXY}"},
             {"Forwarded": f"for={AT_HOME}, for={OUTSIDE}"},
         ):
-            self.assertEqual(judged(dict(headers)), Caller(OUTSIDE, "http://tv.example.com", False, True))
+            self.assertEqual(told(judged(dict(headers))), Caller(OUTSIDE, "http://tv.example.com", False, True))
         caller = judged({"X-Forwarded-For": f"127.0.0.1, {AT_HOME}"})
-        self.assertEqual(caller, Caller(AT_HOME, "http://tv.example.com", False, True))
+        self.assertEqual(told(caller), Caller(AT_HOME, "http://tv.example.com", False, True))
 
     def test_two_stories(self) -> None:
         """Where the two kinds of header disagree, Forwarded counts and nobody is trusted."""
         caller = judged({"Forwarded": f"for={AT_HOME}", "X-Forwarded-For": OUTSIDE})
-        self.assertEqual(caller, Caller(AT_HOME, "http://tv.example.com", False, False))
+        self.assertEqual(told(caller), Caller(AT_HOME, "http://tv.example.com", False, False))
 
     def test_nobody_told(self) -> None:
         """Where no client is told, the caller is the last proxy known, and not trusted."""
@@ -312,12 +333,12 @@ class ForwardedClientTests(SynchronousTestCase):
             caller = judged(dict(headers), "127.0.0.1")
             self.assertEqual((caller.address, caller.trusted), ("127.0.0.1", False), headers)
         caller = judged({"X-Forwarded-For": f"unknown, {OUTER_PROXY}"})
-        self.assertEqual(caller, Caller(OUTER_PROXY, "http://tv.example.com", False, False))
+        self.assertEqual(told(caller), Caller(OUTER_PROXY, "http://tv.example.com", False, False))
 
     def test_rebound_name(self) -> None:
         """A host that is not ours makes links behind a proxy, but a page under it is not trusted."""
         caller = judged({"X-Forwarded-For": AT_HOME, "X-Forwarded-Host": "evil.test"})
-        self.assertEqual(caller, Caller(AT_HOME, "http://evil.test", False, False))
+        self.assertEqual(told(caller), Caller(AT_HOME, "http://evil.test", False, False))
         self.assertTrue(judged({"X-Forwarded-For": AT_HOME, "X-Forwarded-Host": "tv.example.com"}).trusted)
 
     def test_untrusted_proxy(self) -> None:
@@ -330,16 +351,18 @@ class ForwardedClientTests(SynchronousTestCase):
             {"CF-Connecting-IP": "127.0.0.1"},
             {"Via": "1.1 cache"},
         ):
-            self.assertEqual(judged(dict(headers), AT_HOME), Caller(AT_HOME, "http://tv.example.com", False, True))
+            self.assertEqual(
+                told(judged(dict(headers), AT_HOME)), Caller(AT_HOME, "http://tv.example.com", False, True)
+            )
 
     def test_unix_socket(self) -> None:
         """The other end of a Unix socket is a trusted proxy if the operator says so."""
         headers: dict[str, str | list[str]] = {"X-Forwarded-For": f"{AT_HOME}, {PROXY}", "X-Forwarded-Host": "a.test"}
-        self.assertEqual(judged(headers, None), Caller("", "http://tv.example.com", False, True))
+        self.assertEqual(told(judged(headers, None)), Caller("", "http://tv.example.com", False, True))
         by = trust(["a.test"], trust_unix=True)
-        self.assertEqual(judged(headers, None, by=by), Caller(AT_HOME, "http://a.test", True, False))
+        self.assertEqual(told(judged(headers, None, by=by)), Caller(AT_HOME, "http://a.test", True, False))
         caller = judged({"X-Forwarded-For": "unknown", "Host": "a.test"}, None, by=by)
-        self.assertEqual(caller, Caller("", "http://a.test", False, False))
+        self.assertEqual(told(caller), Caller("", "http://a.test", False, False))
 
 
 HEADERS = ["host", "forwarded", "via", *(f"x-forwarded-{what}" for what in ("for", "host", "port", "prefix", "proto"))]

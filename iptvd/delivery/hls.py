@@ -23,7 +23,7 @@ from iptvd.delivery.patience import patiently
 from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.shelf import Entry, Terms
-from iptvd.errors import LimitError, TokenError, UpstreamError
+from iptvd.errors import IptvdError, LimitError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source
 from iptvd.protocols.m3u8 import Role, single_variant
 from iptvd.tokens import Grant, TokenBox
@@ -263,6 +263,7 @@ class HlsRelay:
 
     async def _session_of(self, grant: Grant, viewer: Viewer) -> HlsSession:
         hls = self._sessions.get(grant.session) or await self._taken_up(grant, viewer)
+        hls.session.require(viewer)
         self._sessions.followed(hls)
         return hls
 
@@ -285,7 +286,7 @@ class HlsRelay:
             raise LimitError(self._hub.full(supply.provider))
         try:
             session = self._hub.admit(channel, viewer, Face.HLS, grant.session)
-        except LimitError:
+        except IptvdError:
             slot.release()
             raise
         hls = HlsSession(session, supply, len(sources))

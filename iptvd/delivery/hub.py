@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os import urandom
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from iptvd.delivery.candidates import Opens, open_followed
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, SourceGone, playable
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.slots import Slot, Slots
-from iptvd.errors import LimitError, UpstreamError
+from iptvd.errors import LimitError, TokenError, UpstreamError
 from iptvd.log import Log
 from iptvd.model import Channel, Outcome, Source, SourceKind
 from iptvd.recording import Recording
@@ -34,6 +34,16 @@ class SessionObserver(Protocol):
         """It was not admitted."""
 
 
+class Rights(Protocol):
+    """What users may watch."""
+
+    def may_watch(self, user: str, channel: Channel) -> bool:
+        """Whether a channel is one of theirs."""
+
+    def limit_of(self, user: str) -> int:
+        """How many streams they may have at once, 0 for no limit."""
+
+
 class Hub:
     """
     Knows who watches what.
@@ -45,6 +55,7 @@ class Hub:
     :param max_streams: sessions at once, 0 for no limit.
     :param slots: the connections that each provider allows.
     :param wall: seconds since the epoch.
+    :param rights: what users may watch.
     """
 
     log = Log()
@@ -58,6 +69,7 @@ class Hub:
         wall: Callable[[], float],
         max_streams: int,
         slots: Slots,
+        rights: Rights,
     ) -> None:
         self.slots = slots
         self._sources = sources
@@ -66,7 +78,9 @@ class Hub:
         self._clock = clock
         self._wall = wall
         self.max_streams = max_streams
+        self._rights = rights
         self._sessions: dict[str, Session] = {}
+        self._of_user: dict[str, dict[str, Session]] = {}
         self.outcomes: Counter[Outcome] = Counter()
         self._draining = False
         self._empty: Deferred[None] | None = None
@@ -88,7 +102,10 @@ class Hub:
 
         :param session_id: of a session that is taken up again after a pause or a restart.
         :raises LimitError: when there are as many as there may be, or we are stopping.
+        :raises TokenError: when the channel is not for this viewer.
         """
+        if viewer.user and not self._rights.may_watch(viewer.user, channel):
+            raise TokenError("this channel is not one of this account's")
         reason = ""
         if self._draining:
             reason = "iptvd is stopping"
@@ -96,6 +113,8 @@ class Hub:
             reason = "this session is another viewer's"
         elif self.max_streams and len(self._sessions) >= self.max_streams:
             reason = f"all {self.max_streams} streams are in use (max_streams)"
+        else:
+            reason = self._make_way(viewer)
         if reason:
             self.outcomes[Outcome.REFUSED] += 1
             self._observer.session_refused(channel, reason)
@@ -105,6 +124,8 @@ class Hub:
             session_id or urlsafe_b64encode(urandom(9)).decode(), channel, viewer, face, started=self._wall()
         )
         self._sessions[session.id] = session
+        if viewer.user:
+            self._of_user.setdefault(viewer.user, {})[session.id] = session
         session.at_end(self._ended)
         self._observer.session_started(session)
         self.log.info(
@@ -114,6 +135,32 @@ class Hub:
             face=face.value,
         )
         return session
+
+    def of_user(self, user: str) -> Sequence[Session]:
+        """What a user watches now, what began first before the rest."""
+        return list(self._of_user.get(user, {}).values())
+
+    def _make_way(self, viewer: Viewer) -> str:
+        """
+        Have room for one more session of a user; why there is none, empty when there is.
+
+        A player that zaps takes the place of what it played before: that may not have been heard of yet.
+        """
+        limit = self._rights.limit_of(viewer.user) if viewer.user else 0
+        theirs = self.of_user(viewer.user)
+        if not limit or len(theirs) < limit:
+            return ""
+        own = next((session for session in theirs if session.viewer == viewer), None)
+        if own is None:
+            return f"all {limit} connections of this account are in use"
+        own.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
+        return ""
+
+    def end_all_of(self, users: Iterable[str], reason: str) -> None:
+        """End all that these users watch."""
+        for user in users:
+            for session in self.of_user(user):
+                session.end(Outcome.ENDED_BY_OPERATOR, reason)
 
     async def sources(self, channel: Channel, kind: SourceKind) -> list[tuple[str, Source]]:
         """
@@ -244,6 +291,11 @@ class Hub:
 
     def _ended(self, session: Session) -> None:
         del self._sessions[session.id]
+        theirs = self._of_user.get(session.viewer.user)
+        if theirs is not None:
+            del theirs[session.id]
+            if not theirs:
+                del self._of_user[session.viewer.user]
         outcome = session.outcome.value if session.outcome else ""
         if session.outcome is not None:
             self.outcomes[session.outcome] += 1

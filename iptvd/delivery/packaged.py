@@ -113,6 +113,7 @@ class PackagedHls:
             return await packager.playlist()
         if present is None or present.session.channel.id != channel_id:
             raise UpstreamError(404, "this address is of another channel: open the channel again")
+        present.session.require(viewer)
         present.heard = self._clock.seconds()
         packager = await self._packager(channel, viewer)
         first, present.begun = not present.begun, True

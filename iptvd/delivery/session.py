@@ -7,6 +7,7 @@ from enum import Enum
 
 from attrs import define, field, frozen
 
+from iptvd.errors import TokenError
 from iptvd.model import Channel, Outcome
 
 
@@ -24,10 +25,12 @@ class Viewer:
     Who watches, as far as the request tells.
 
     :ivar agent: the User-Agent, cut to 200 characters.
+    :ivar user: the name of the user whose request it is, empty where there are none.
     """
 
     address: str
     agent: str = ""
+    user: str = ""
 
 
 @define(eq=False)
@@ -66,6 +69,15 @@ class Session:
             self._at_end.pop(mark, None)
 
         return forget
+
+    def require(self, viewer: Viewer) -> None:
+        """
+        Let nobody go on with it but the user who began it.
+
+        :raises TokenError: when this is another one.
+        """
+        if self.viewer.user != viewer.user:
+            raise TokenError("this address is another user's: open the channel again")
 
     def at_first_byte(self, call: Callable[[Session], None]) -> None:
         """Have this called once, when the first of its media has been handed over: first added, first called."""

@@ -25,9 +25,10 @@ from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.server import Request
 
 from iptvd import __version__
+from iptvd.access import Access, Who
 from iptvd.delivery.session import Viewer
 from iptvd.model import Outcome
-from iptvd.trust import Caller, Trust
+from iptvd.trust import Caller
 from iptvd.web.request import AnswerResource, AtOnce, Body, viewer_of
 from iptvd.web.sending import Sending
 from iptvd.web.sockets import watch_over
@@ -47,7 +48,9 @@ _LINGER = 30
 _VERSION = b" HTTP/1.1\r\n"
 _END = b"\r\n\r\n"
 #: A path that means what it says: no query, and nothing encoded.
-_PATH = re.compile(rb"GET /([a-z]+)/([A-Za-z0-9_./-]+)")
+_PATH = re.compile(rb"GET /(~[A-Za-z0-9_-]+/)?([a-z]+)/([A-Za-z0-9_./-]+)")
+# How such a path begins; one with a query may say there who it is.
+_MARK = re.compile(rb"/(~[A-Za-z0-9_-]+/)?[^?]*\Z")
 #: Headers that make an answer another one, or the request more than its head.
 _DECISIVE = ("range", "if-range", "expect", "content-length", "transfer-encoding", "upgrade", "te", "trailer")
 
@@ -69,12 +72,15 @@ class _Known:
     What was found about some headers.
 
     :ivar rest: of the request, from after its path to its end.
+    :ivar caller: who they are from, whatever the path says.
+    :ivar mark: how the path begins that says who it is as well, None where a query did.
     """
 
     rest: bytes
-    trust: Trust
+    access: Access
     caller: Caller
     viewer: Viewer
+    mark: bytes | None
 
 
 class ViewerConnection(HTTPChannel):
@@ -114,19 +120,21 @@ class ViewerConnection(HTTPChannel):
             self._rest = _rest_of(data)
         super().dataReceived(data)
 
-    def caller(self, trust: Trust) -> Caller | None:
+    def caller(self, access: Access) -> Caller | None:
         """Who the request is from that has just come, if the same headers have been judged before."""
         known = self._known
-        return known.caller if known is not None and known.rest == self._rest and known.trust is trust else None
+        return known.caller if known is not None and known.rest == self._rest and known.access is access else None
 
-    def judged(self, request: Request, caller: Caller, trust: Trust) -> None:
+    def judged(self, request: Request, caller: Caller, who: Who, access: Access) -> None:
         """Remember what the headers of a request that has just come mean, if they can come again."""
         rest, self._rest = self._rest, b""
         headers = request.requestHeaders
         connection = headers.getRawHeaders("connection", ["keep-alive"])
         kept = len(connection) == 1 and connection[0].lower() == "keep-alive"
-        if rest and caller.trusted and kept and not any(map(headers.hasHeader, _DECISIVE)):
-            self._known = _Known(rest, trust, caller, viewer_of(request))
+        if rest and not who.status and kept and not any(map(headers.hasHeader, _DECISIVE)):
+            mark = _MARK.match(request.uri)
+            known = None if mark is None else mark[1] or b""
+            self._known = _Known(rest, access, caller, viewer_of(request), known)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The viewer is gone."""
@@ -138,14 +146,16 @@ class ViewerConnection(HTTPChannel):
 
     def _answered(self, asked: bytes, known: _Known) -> bool:
         match = _PATH.fullmatch(asked)
-        if match is None or known.trust is not self.site.trust or self.transport.disconnecting:
+        if match is None or known.access is not self.site.access or self.transport.disconnecting:
             return False
-        resource = self.site.resource.children.get(match[1])
+        if (match[1] or b"") != known.mark:
+            return False
+        resource = self.site.resource.children.get(match[2])
         if not isinstance(resource, AnswerResource):
             return False
         # What is sent directly must not overtake what the transport still holds.
         free = self._plain is not None and not self._holds_some()
-        answer = resource.at_once(match[2].decode("ascii"), known.viewer, free)
+        answer = resource.at_once(match[3].decode("ascii"), known.viewer, free)
         if answer is None:
             return False
         self._respond(answer, free)

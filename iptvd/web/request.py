@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
+from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from iptvd.access import Who
 from iptvd.delivery.isolated import Means
 from iptvd.delivery.session import Session, Viewer
 from iptvd.errors import IptvdError, LimitError, ProtocolError, ProviderError, TokenError, UpstreamError
@@ -30,6 +32,12 @@ FAULT = "Something went wrong here; the log has the details."
 #: A body is compressed from this size on.
 _WORTH_GZIP = 1024
 _METHODS = "GET, HEAD, OPTIONS"
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+#: What goes with a refusal of that status.
+_ASKS: Mapping[int, tuple[tuple[str, str], ...]] = {
+    401: (("WWW-Authenticate", 'Basic realm="iptvd", charset="UTF-8"'),),
+    503: (("Retry-After", "5"),),
+}
 _CODING = re.compile(r"(?:x-)?gzip|\*", re.IGNORECASE)
 _WEIGHT = re.compile(r"q=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
@@ -67,24 +75,50 @@ def caller_of(request: Request) -> Caller:
     return cast(Caller, request.caller)  # type: ignore[attr-defined]
 
 
+def who_of(request: Request) -> Who:
+    """Who the request is from, and what it may do, as judged when it came in."""
+    return cast(Who, request.who)  # type: ignore[attr-defined]
+
+
 def viewer_of(request: Request) -> Viewer:
     """The request's sender as the viewer of a session."""
-    agent = header(request, "User-Agent") or ""
-    return Viewer(caller_of(request).address, agent[:200])
+    agent, user = header(request, "User-Agent") or "", who_of(request).user
+    return Viewer(caller_of(request).address, agent[:200], user.name if user is not None else "")
 
 
-def require_trust(request: Request) -> None:
+def require_viewer(request: Request) -> None:
     """
-    Let only those pass who may watch without an account.
+    Let only those pass who may watch.
 
-    :raises Refusal: with the setting that decides it.
+    :raises Refusal: with why they may not.
     """
-    caller = caller_of(request)
-    if caller.trusted:
-        return
-    if caller.via_untrusted_proxy:
-        raise Refusal(403, "This request came through a proxy that is not among trusted_proxies.")
-    raise Refusal(403, "This address is not in trusted_networks.")
+    who = who_of(request)
+    if who.status:
+        raise Refusal(who.status, who.sentence, _ASKS.get(who.status, ()))
+
+
+def require_manager(request: Request) -> None:
+    """
+    Let only those pass who may manage.
+
+    :raises Refusal: with why they may not.
+    """
+    who = who_of(request)
+    if not who.manager:
+        if who.shows or who.user is not None:
+            raise Refusal(403, "This token is not the one to manage with (api_token).")
+        raise Refusal(401, "Managing needs the API token (api_token), or an address in manage_networks.", _ASKS[401])
+    if who.ambient and request.method not in _SAFE and not _from_our_pages(request):
+        raise Refusal(403, "This request comes from a page of another site.")
+
+
+def _from_our_pages(request: Request) -> bool:
+    """Whether a request comes from a page of ours, or from what is no browser (WHATWG Fetch, section 3.2)."""
+    origin = header(request, "Origin")
+    if origin is None:
+        return header(request, "Sec-Fetch-Site") in (None, "same-origin", "none")
+    own = urlsplit(caller_of(request).base_url)
+    return origin == f"{own.scheme}://{own.netloc}"
 
 
 #: What lets players in web pages of other origins read an answer.
@@ -213,8 +247,9 @@ class AnswerResource(Resource, ABC):
     log = Log()
     #: Whether pages of other origins may read it.
     open_to_pages = False
-    #: Whether only those may who may watch.
+    #: Whether only those may who may watch, or even only those who may manage.
     guarded = True
+    managed = False
 
     @abstractmethod
     async def answer(self, request: Request) -> bytes | None:
@@ -263,8 +298,10 @@ class AnswerResource(Resource, ABC):
         return NOT_DONE_YET
 
     async def _guarded_answer(self, request: Request) -> bytes | None:
-        if self.guarded:
-            require_trust(request)
+        if self.managed:
+            require_manager(request)
+        elif self.guarded:
+            require_viewer(request)
         return await self.answer(request)
 
 

@@ -13,10 +13,13 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
+from iptvd.access import Access, Shown, Who
 from iptvd.errors import IptvdError
 from iptvd.log import Log
+from iptvd.logins import Logins
 from iptvd.trust import Caller, HostRefused, Trust
 from iptvd.web.connection import SERVER, ViewerConnection
+from iptvd.web.credentials import shown_by, take_mark
 from iptvd.web.request import FAULT, AnswerResource, Refusal, refuse
 
 #: Seconds an idle connection is kept; a viewer that is being served is not idle.
@@ -86,21 +89,31 @@ class IptvdSite(Site):
     """
     Serves the tree.
 
-    :param trust: gives the rules as they are now.
+    :param access: gives the rules as they are now.
+    :param logins: knows who has logged in to the pages.
     :param clock: for the time-outs; without it the global reactor.
     """
 
     displayTracebacks = False
     noisy = False
 
-    def __init__(self, root: IResource, trust: Callable[[], Trust], clock: IReactorTime | None = None) -> None:
+    def __init__(
+        self, root: IResource, access: Callable[[], Access], logins: Logins, clock: IReactorTime | None = None
+    ) -> None:
         super().__init__(root, IptvdRequest, timeout=IDLE, reactor=clock)
-        self._trust = trust
+        self._access = access
+        self._logins = logins
 
     @property
-    def trust(self) -> Trust:
+    def access(self) -> Access:
         """The rules as they are now."""
-        return self._trust()
+        return self._access()
+
+    def judge(self, request: Request, caller: Caller, shown: Shown) -> Who:
+        """Have a request be from who it shows that it is from."""
+        who = self.access.judge(caller, shown)
+        request.who, request.caller = who, who.caller  # type: ignore[attr-defined]
+        return who
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A viewer's connection; twisted.web's own would look which version of HTTP it is, and there is only one."""
@@ -125,16 +138,17 @@ class IptvdSite(Site):
     def getResourceFor(self, request: Request) -> IResource:
         """Judge who asks, then find what is asked for."""
         request.setHeader("Server", SERVER)
-        trust, connection = self.trust, request.channel
-        caller = connection.caller(trust) if isinstance(connection, ViewerConnection) else None
+        access, connection = self.access, request.channel
+        caller = connection.caller(access) if isinstance(connection, ViewerConnection) else None
         if caller is None:
             try:
-                caller = _judged(request, trust)
+                caller = _judged(request, access.trust)
             except HostRefused as error:
                 return Refused(Refusal(421, error.sentence))
-        request.caller = caller  # type: ignore[attr-defined]
+        token = take_mark(request)
+        who = self.judge(request, caller, shown_by(request, token, self._logins))
         if isinstance(connection, ViewerConnection):
-            connection.judged(request, caller, trust)
+            connection.judged(request, caller, who, access)
         resource: IResource = super().getResourceFor(request)
         # A mere folder is nothing in itself.
         return resource if isinstance(resource, (AnswerResource, Refused)) else nothing()

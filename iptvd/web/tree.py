@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IConsumer
 from twisted.web.resource import Resource
 
 from iptvd.activity import Activity
+from iptvd.admission import Admission
 from iptvd.delivery.reach import Reach
 from iptvd.epg.guides import GuideStatus
 from iptvd.epg.reading import GuideReader
@@ -19,6 +20,8 @@ from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import Metrics
 from iptvd.model import Channel, Programme
+from iptvd.settings import Config
+from iptvd.store import Offload
 from iptvd.tuners import EVERYTHING, Tuners
 from iptvd.web.api import Folder
 from iptvd.web.channels_api import ChannelsApi, ChannelsResource
@@ -59,21 +62,49 @@ class WhatIsOn:
     activity: Activity
 
 
-def build_tree(
-    faces: Faces,
-    lineup: LineupService,
-    logos: LogoCache,
-    metrics: Metrics,
-    lag: LoopLag,
-    wall: Callable[[], float],
-    notices: Callable[[], list[str]],
-    sliced: Callable[[Iterator[object]], Awaitable[None]],
-    on: WhatIsOn,
-    tuners: Tuners,
-) -> Resource:
+@frozen
+class Parts:
+    """
+    What the faces are made of.
+
+    :ivar notices: what the operator should know of the settings.
+    :ivar sliced: see `iptvd.slices.Slicer`.
+    :ivar wall: seconds since the epoch.
+    :ivar admission: who may what, and what the API is told to keep.
+    :ivar config: the settings as they are now.
+    :ivar offload: does blocking work in a thread.
+    """
+
+    faces: Faces
+    lineup: LineupService
+    logos: LogoCache
+    metrics: Metrics
+    lag: LoopLag
+    wall: Callable[[], float]
+    notices: Callable[[], list[str]]
+    sliced: Callable[[Iterator[object]], Awaitable[None]]
+    on: WhatIsOn
+    tuners: Tuners
+    admission: Admission
+    config: Callable[[], Config]
+    offload: Offload
+
+
+def build_tree(parts: Parts) -> Resource:
     """All of it."""
-    health = Health(lineup, faces.hub, faces.player.live, lag, wall, notices, on.guides, on.schedules, on.reach)
-    root = Root(IndexResource(lineup, faces.hub.kind_of, notices, lambda ids: on.reader.now_next(ids, wall())))
+    faces, lineup, on, wall, sliced = parts.faces, parts.lineup, parts.on, parts.wall, parts.sliced
+    health = Health(
+        lineup,
+        faces.hub,
+        faces.player.live,
+        parts.lag,
+        wall,
+        parts.notices,
+        on.guides,
+        on.schedules,
+        on.reach,
+    )
+    root = Root(IndexResource(lineup, faces.hub.kind_of, parts.notices, lambda ids: on.reader.now_next(ids, wall())))
     playlist = PlaylistResource(faces.lineup, faces.hub.kind_of, sliced)
     brief = HealthResource(health.brief, guarded=False, sliced=sliced)
     brief.putChild(b"detailed", HealthResource(health.detailed, guarded=True, sliced=sliced))
@@ -84,14 +115,14 @@ def build_tree(
         (b"content", ContentResource(faces.hls, faces.player, keys=False)),
         (b"key", ContentResource(faces.hls, faces.player, keys=True)),
         (b"hls", PackagedResource(faces.packaged, faces.player)),
-        (b"logo", LogosResource(faces.lineup, logos)),
+        (b"logo", LogosResource(faces.lineup, parts.logos)),
         (b"health", brief),
         (b"ping", PingResource()),
-        (b"metrics", MetricsResource(metrics)),
+        (b"metrics", MetricsResource(parts.metrics)),
         (b"api", _api(faces, on, wall, sliced)),
         *_guide(faces, on, wall),
-        (b"hdhr", TunersResource(faces, tuners)),
-        *tuner_children(faces, tuners, EVERYTHING.name, ""),
+        (b"hdhr", TunersResource(faces, parts.tuners)),
+        *tuner_children(faces, parts.tuners, EVERYTHING.name, ""),
     )
     for path, resource in children:
         root.putChild(path, resource)

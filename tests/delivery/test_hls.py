@@ -29,7 +29,7 @@ from iptvd.tokens import KEY_SIZE, TokenBox
 from tests.delivery.test_hub import VIEWER, Observer
 from tests.delivery.test_opening import Counts, response
 from tests.delivery.test_relay import CHANNEL
-from tests.doubles import offload, sliced
+from tests.doubles import Anybody, offload, sliced
 from tests.protocols.test_http_upstream import Endpoint, Network
 from tests.protocols.test_upstream import Gathered
 
@@ -64,7 +64,8 @@ class HlsTestCase(SynchronousTestCase):
         connect: Any = lambda target, verify: Endpoint(self.network, target)  # noqa: E731
         opener = Opener(self.clock, connect, Timeouts(10, 10), offload, "iptvd", Counts())  # type: ignore[arg-type]
         self.slots = Slots(lambda provider: self.limits.get(provider, 0))
-        self.hub = Hub(sources, opener, self.observer, self.clock, self.clock.seconds, max_streams, self.slots)
+        wall = self.clock.seconds
+        self.hub = Hub(sources, opener, self.observer, self.clock, wall, max_streams, self.slots, Anybody())
         tokens = TokenBox(bytes(KEY_SIZE), self.clock.seconds)
         cache = SegmentCache(1 << 20, self.clock)
         return HlsRelay(self.hub, tokens, lambda _: self.channel, self.clock, sliced, proxy_content, cache)

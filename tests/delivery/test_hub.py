@@ -17,7 +17,7 @@ from iptvd.protocols.sniff import Media
 from iptvd.recording import recording_of
 from tests.delivery.feeding import Origins
 from tests.delivery.test_relay import CHANNEL
-from tests.doubles import result
+from tests.doubles import Anybody, result
 
 VIEWER = Viewer("192.168.1.2", "VLC")
 FIRST = Source(SourceKind.TS, url="http://example.com/1")
@@ -63,6 +63,7 @@ class HubTests(SynchronousTestCase):
         self.given = [("a", FIRST), ("b", SECOND)]
         self.limits: dict[str, int] = {}
         self.slots = Slots(lambda provider: self.limits.get(provider, 0))
+        self.rights = Anybody()
 
     def hub(self, max_streams: int = 0) -> Hub:
         async def sources(channel: Channel) -> list[tuple[str, Source]]:
@@ -76,6 +77,7 @@ class HubTests(SynchronousTestCase):
             self.clock.seconds,
             max_streams,
             self.slots,
+            self.rights,
         )
 
     def open(self, hub: Hub | None = None) -> tuple[Source, Opened]:

@@ -24,7 +24,7 @@ from iptvd.protocols.sniff import Media
 from tests.delivery.test_hub import VIEWER, Observer
 from tests.delivery.test_live import LiveTestCase
 from tests.delivery.test_relay import CHANNEL
-from tests.doubles import result
+from tests.doubles import Anybody, result
 from tests.protocols.tsmaking import made_film
 
 FILM = made_film(seconds=60)
@@ -51,7 +51,8 @@ class PackagedTestCase(LiveTestCase):
             return self.sources
 
         opener: Any = None
-        self.hub = Hub(sources, opener, self.observer, self.clock, self.clock.seconds, max_streams, self.slots)
+        wall = self.clock.seconds
+        self.hub = Hub(sources, opener, self.observer, self.clock, wall, max_streams, self.slots, Anybody())
         packaged = PackagedHls(self.hub, self.live, self.channels.get, self.clock, self.clock.seconds, 1.0)
         self.addCleanup(packaged.close)
         return packaged

@@ -35,14 +35,13 @@ from iptvd.metrics import Metrics
 from iptvd.model import Channel, Entry, ProviderState, Source
 from iptvd.refresh import ProviderStatus
 from iptvd.rules import Rules
-from iptvd.trust import Trust
 from iptvd.web.channels_api import NowNext
 from iptvd.web.health import Health, HealthResource, MetricsResource, PingResource
 from iptvd.web.index import IndexResource
 from iptvd.web.logo import LogoCache, LogosResource
 from iptvd.web.playlist import PlaylistResource
 from iptvd.web.site import IptvdSite, Root
-from tests.doubles import Web, offload, sliced
+from tests.doubles import Anybody, Web, admission, offload, sliced
 
 BASE = "http://192.168.1.10:8085"
 HOME = "192.168.1.2"
@@ -174,7 +173,7 @@ class Tree:
             LiveSettings(),
         )
         self.hub = Hub(
-            self._sources, cast(Any, None), self.metrics, self.clock, self.clock.seconds, max_streams, slots
+            self._sources, cast(Any, None), self.metrics, self.clock, self.clock.seconds, max_streams, slots, Anybody()
         )
         web = fetcher or Web({})
         self.logo_cache = LogoCache(
@@ -195,8 +194,14 @@ class Tree:
         self.add("ping", PingResource())
         self.add("metrics", MetricsResource(self.metrics))
         networks = [ip_network(text) for text in ("127.0.0.0/8", "192.168.0.0/16")]
-        self.trust = Trust([ip_network(f"{PROXY}/32")], networks, ["tv.example.com"], public_url)
-        self.site = IptvdSite(self.root, lambda: self.trust, self.clock)
+        self.admission = admission(
+            self.clock,
+            trusted_proxies=(ip_network(f"{PROXY}/32"),),
+            trusted_networks=tuple(networks),
+            allowed_hosts=("tv.example.com",),
+            public_url=public_url,
+        )
+        self.site = IptvdSite(self.root, lambda: self.admission.access, self.admission.logins, self.clock)
 
     async def _sources(self, channel: Channel) -> list[tuple[str, Source]]:
         return []

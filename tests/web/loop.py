@@ -8,8 +8,10 @@ import struct
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, cast
 
+from attrs import evolve
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
@@ -33,16 +35,16 @@ from iptvd.looplag import LoopLag
 from iptvd.metrics import Metrics
 from iptvd.model import Channel, Entry, Outcome, Source
 from iptvd.protocols.http_upstream import HTTPUpstream
+from iptvd.settings import Config
 from iptvd.tokens import KEY_SIZE, TokenBox
-from iptvd.trust import Trust
 from iptvd.tuners import Tuners
 from iptvd.web.logo import LogoCache
 from iptvd.web.player import Player
 from iptvd.web.site import IptvdSite
 from iptvd.web.stream import Faces
-from iptvd.web.tree import build_tree
+from iptvd.web.tree import Parts, build_tree
 from tests.delivery.feeding import Origins
-from tests.doubles import nothing_on, sliced
+from tests.doubles import Anybody, admission, nothing_on, offload, sliced
 from tests.web.building import Answer, Shown, lineup_of, understood
 
 #: Bytes of a viewer's that the kernel holds, about.
@@ -231,7 +233,8 @@ class Stage:
         self.metrics = Metrics(lambda: self.shown.statuses)
         wall = loop.seconds
         self.live = Live(self._sources, self.origins, self.slots, loop, wall, Budget(10**9), LiveSettings())
-        self.hub = Hub(self._sources, cast(Any, self.openings), self.metrics, loop, wall, max_streams, self.slots)
+        opener = cast(Any, self.openings)
+        self.hub = Hub(self._sources, opener, self.metrics, loop, wall, max_streams, self.slots, Anybody())
         self.cache = SegmentCache(1 << 24, loop)
         tokens = TokenBox(bytes(KEY_SIZE), wall)
         self.hls = HlsRelay(self.hub, tokens, self._find, loop, sliced, True, self.cache)
@@ -248,9 +251,26 @@ class Stage:
         )
         self.tuners.configure(True)
         on = nothing_on()
-        self.root = build_tree(self.faces, service, logos, self.metrics, lag, wall, list, sliced, on, self.tuners)
-        self.trust = Trust([], [ip_network("127.0.0.0/8")], [], "")
-        self.site = IptvdSite(self.root, lambda: self.trust, loop)
+        self.admission = admission(loop, trusted_networks=(ip_network("127.0.0.0/8"),))
+        self.config = Config(state_dir=Path("/nonexistent"))
+        self.root = build_tree(
+            Parts(
+                self.faces,
+                service,
+                logos,
+                self.metrics,
+                lag,
+                wall,
+                list,
+                sliced,
+                on,
+                self.tuners,
+                self.admission,
+                lambda: self.config,
+                offload,
+            )
+        )
+        self.site = IptvdSite(self.root, lambda: self.admission.access, self.admission.logins, loop)
         self.ends: list[tuple[Outcome | None, str]] = []
         counted = self.metrics.session_ended
 
@@ -266,6 +286,10 @@ class Stage:
         if waiting is not None:
             await waiting
         return list(self.sources[channel.entry.key])
+
+    def trust(self, **settings: Any) -> None:
+        """Go by other settings of who may what."""
+        self.admission.configure(evolve(self.config, **settings))
 
     def _find(self, channel_id: int) -> Channel | None:
         return self.shown.lineup.by_id.get(channel_id)

@@ -157,7 +157,7 @@ class ShortWayTests(ConnectionTestCase):
         """Other settings of trust count from the next request on, on connections that are there too."""
         client = self.connect(self.short)
         self.assertEqual(client.answer().status, 200)
-        self.stage.trust = Trust([], [ip_network("10.0.0.0/8")], [], "")
+        self.stage.trust(trusted_networks=(ip_network("10.0.0.0/8"),))
         client.data = b""
         client.send(self.asked(self.short))
         self.assertEqual((client.answer().status, len(self.went)), (403, 1))

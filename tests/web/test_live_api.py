@@ -123,7 +123,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_guarded(self) -> None:
         """Who may not watch is not told what others watch."""
-        self.stage.trust = type(self.stage.trust)([], [], [], "")
+        self.stage.trust(trusted_networks=())
         self.assertEqual(self.stage.ask("/live").answer().status, 403)
 
     def test_head(self) -> None:

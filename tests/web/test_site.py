@@ -87,7 +87,7 @@ class HostTests(SynchronousTestCase):
     def test_reloaded_rules(self) -> None:
         """Other settings of trust count from the next request on."""
         other = Tree(public_url="https://rebound.test")
-        self.tree.trust = other.trust
+        self.tree.admission = other.admission
         self.assertEqual(self.tree.ask("/ping", ("Host", "rebound.test")).status, 200)
 
 

@@ -1,0 +1,195 @@
+"""Users: who they are, what they may watch, and how they show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from hmac import compare_digest
+from secrets import token_urlsafe
+from typing import cast
+
+from attrs import field, frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from iptvd.model import Channel
+from iptvd.records import Record, Records
+
+#: What users are kept as, see `iptvd.records.Records`.
+KIND = "user"
+#: Characters of a token that is made here: letters, digits, ``-`` and ``_``.
+TOKEN_LENGTH = 32
+#: Seconds that a timer sleeps at most: clocks are set.
+_LOOK_AGAIN = 3600.0
+
+
+@frozen
+class User:
+    """
+    Somebody who may watch.
+
+    :ivar token: shows who asks: in URLs, and as the Xtream password.
+    :ivar password: the argon2 hash of the one for the pages, empty where there is none.
+    :ivar expires: seconds since the epoch from which on nothing is to be had any more, or None.
+    :ivar max_connections: streams at once, 0 for no limit.
+    :ivar groups: the channel groups that may be seen; empty for all.
+    :ivar created: seconds since the epoch.
+    :ivar extra: what a panel keeps here that means nothing to us.
+    """
+
+    name: str
+    token: str = field(repr=False)
+    password: str = field(default="", repr=False)
+    expires: float | None = None
+    max_connections: int = 0
+    active: bool = True
+    groups: tuple[str, ...] = ()
+    notes: str = ""
+    email: str = ""
+    created: float = 0.0
+    extra: Mapping[str, object] = field(factory=dict, repr=False)
+
+    def may_see(self, channel: Channel) -> bool:
+        """Whether a channel is one of theirs."""
+        return not self.groups or channel.group in self.groups
+
+    def barred(self, now: float) -> str:
+        """Why they may not watch at this time, in a sentence; empty when they may."""
+        if not self.active:
+            return "this account has been switched off"
+        if self.expires is not None and self.expires <= now:
+            return "this account has expired"
+        return ""
+
+
+def new_token() -> str:
+    """A token that nobody can guess."""
+    return token_urlsafe(TOKEN_LENGTH * 3 // 4)
+
+
+def fingerprint(token: str) -> bytes:
+    """What a token is looked up by: how long that takes says nothing about the tokens there are."""
+    return sha256(token.encode("utf-8", "replace")).digest()
+
+
+def to_record(user: User) -> Record:
+    """A user as JSON."""
+    return {
+        "token": user.token,
+        "password": user.password,
+        "expires": user.expires,
+        "max_connections": user.max_connections,
+        "active": user.active,
+        "groups": list(user.groups),
+        "notes": user.notes,
+        "email": user.email,
+        "created": user.created,
+        "extra": dict(user.extra),
+    }
+
+
+def from_record(name: str, record: Record) -> User:
+    """The user that was kept so."""
+    facts = {**record, "groups": tuple(cast("list[str]", record.get("groups", ())))}
+    return User(name, **facts)  # type: ignore[arg-type]
+
+
+class Accounts:
+    """
+    All users, as they are now.
+
+    :param wall: seconds since the epoch.
+    """
+
+    def __init__(self, records: Records, clock: IReactorTime, wall: Callable[[], float]) -> None:
+        self._records = records
+        self._clock = clock
+        self._wall = wall
+        self._users: dict[str, User] = {}
+        self._by_token: dict[bytes, User] = {}
+        self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self._timer: IDelayedCall | None = None
+        self._look()
+        records.on_change(KIND, lambda name: self._look())
+
+    @property
+    def unreadable(self) -> str:
+        """Why it is not known who there is, empty when it is."""
+        return self._records.unreadable
+
+    @property
+    def users(self) -> Mapping[str, User]:
+        """All of them, by name."""
+        return self._users
+
+    def of_token(self, token: str) -> User | None:
+        """Whose token that is."""
+        user = self._by_token.get(fingerprint(token))
+        return (
+            user
+            if user is not None and compare_digest(user.token.encode(), token.encode("utf-8", "replace"))
+            else None
+        )
+
+    def may_watch(self, user: str, channel: Channel) -> bool:
+        """Whether a channel is one of this user's, who may have gone meanwhile."""
+        known = self._users.get(user)
+        return known is not None and known.may_see(channel)
+
+    def limit_of(self, user: str) -> int:
+        """How many streams this user may have at once, 0 for no limit."""
+        known = self._users.get(user)
+        return known.max_connections if known is not None else 0
+
+    def on_change(self, call: Callable[[frozenset[str]], None]) -> None:
+        """
+        Have this called whenever a user has come, changed, expired or gone.
+
+        It is given the names of those who may no longer watch as they did: what they watch has to end.
+        """
+        self._listeners.append(call)
+
+    async def put(self, user: User) -> None:
+        """
+        Keep a user.
+
+        :raises StoreError: when that is not possible; nothing has changed then.
+        """
+        await self._records.put(KIND, user.name, to_record(user))
+
+    async def remove(self, name: str) -> None:
+        """
+        Forget a user.
+
+        :raises StoreError: when that is not possible; nothing has changed then.
+        """
+        await self._records.remove(KIND, name)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """See who there is now."""
+        former, now = self._users, self._wall()
+        self._users = {name: from_record(name, record) for name, record in self._records.all(KIND).items()}
+        self._by_token = {fingerprint(user.token): user for user in self._users.values()}
+        self.close()
+        ends = [user.expires for user in self._users.values() if user.expires is not None and user.expires > now]
+        if ends:
+            self._timer = self._clock.callLater(min(min(ends) - now, _LOOK_AGAIN), self._time_has_passed)
+        revoked = frozenset(name for name, user in former.items() if not self._goes_on(user, now))
+        for call in self._listeners:
+            call(revoked)
+
+    def _goes_on(self, former: User, now: float) -> bool:
+        """Whether somebody may watch as before."""
+        user = self._users.get(former.name)
+        if user is None or user.barred(now):
+            return False
+        return (user.token, user.groups) == (former.token, former.groups)
+
+    def _time_has_passed(self) -> None:
+        self._timer = None
+        self._look()
