@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from time import perf_counter
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator, TaskFinished
+from twisted.internet.task import Cooperator, SchedulerStopped, TaskFinished
 
 #: Seconds of sliced work in one reactor turn, all of it together.
 SLICE = 0.005
@@ -40,8 +41,11 @@ class Slicer:
         task = self._cooperator.cooperate(None for _ in steps)
         try:
             await task.whenDone()
+        except SchedulerStopped:
+            # We are stopping: to whoever waits that is no fault.
+            raise CancelledError from None
         finally:
-            with suppress(TaskFinished):
+            with suppress(SchedulerStopped, TaskFinished):
                 task.stop()
 
     def stop(self) -> None:

@@ -75,3 +75,10 @@ class SlicerTests(SynchronousTestCase):
         before = len(done)
         self.clock.pump([0] * 5)
         self.assertEqual(len(done), before)
+
+    def test_stopped(self) -> None:
+        """Work that is under way when all is stopped is cancelled, and so is what comes after."""
+        work = self.start(iter(range(10**9)))
+        self.slicer.stop()
+        self.failureResultOf(work, CancelledError)
+        self.failureResultOf(self.start(iter(())), CancelledError)

@@ -87,7 +87,7 @@ class DirectTests(SynchronousTestCase):
             ({"X-Forwarded-For": AT_HOME}, OUTER_PROXY, True, False),
             ({}, None, False, True),
         ):
-            caller = judged(headers, peer)
+            caller = judged(dict(headers), peer)
             self.assertEqual((caller.certain, caller.direct), (certain, direct), (headers, peer))
 
     def test_outside(self) -> None:
