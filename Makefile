@@ -57,7 +57,7 @@ unit: $(VENV)/test.stamp $(VENV)/browser.stamp
 	$(BIN)/python tests/pure_coverage.py
 
 # Random viewers and dying origins for ten minutes, after which nothing may be left: CONTRIBUTING.md.
-soak: $(VENV)/test.stamp
+soak: $(VENV)/test.stamp $(VENV)/browser.stamp
 	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) $(SOAK)
 
 # Readers of foreign bytes, each fed at random for a while: CONTRIBUTING.md.

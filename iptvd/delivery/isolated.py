@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from iptvd.delivery.direct import DirectWriter
 from iptvd.delivery.relay import Relay
-from iptvd.delivery.resuming import Body, Reopen, ResumedUpstream
+from iptvd.delivery.resuming import Body, Reopen, ResumedUpstream, ended_by_origin
 from iptvd.delivery.session import Session
 from iptvd.errors import UpstreamError
 from iptvd.log import Log
@@ -103,7 +103,7 @@ class IsolatedRelay:
         self._endless = endless
         self._finished = finished
         self._body = Body(
-            upstream.head if isinstance(upstream, HTTPUpstream) else None, means.clock, None if endless else reopen
+            upstream.head if isinstance(upstream, HTTPUpstream) else None, means.clock, reopen, endless
         )
         self._splice: Splice | None = None
         self._relay: Relay | None = None
@@ -233,7 +233,7 @@ class IsolatedRelay:
         elif not whole:
             self._go_on(UpstreamError(502, "the origin closed the connection before it had sent everything"))
         elif self._endless:
-            self.stop(Outcome.UPSTREAM_LOST, "the origin ended the stream")
+            self._go_on(ended_by_origin())
         else:
             self.stop(Outcome.COMPLETED)
 

@@ -1,8 +1,9 @@
 """
-Going on with a file at the byte where its origin dropped it.
+Going on with a file at the byte where its origin dropped it, and with a live stream that its origin ended.
 
 An origin is asked again only for what it can promise to be the rest of the same file: If-Range with the validator it
-gave (RFC 9110 section 13.1.5). Whatever else it answers ends the body rather than corrupt it.
+gave (RFC 9110 section 13.1.5). Whatever else it answers ends the body rather than corrupt it. A live stream has no
+rest: it is asked for anew, and decoders find their way in it.
 """
 
 from __future__ import annotations
@@ -37,17 +38,26 @@ _CHANGED = "the origin has another version of the file now, or cannot continue i
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
+def ended_by_origin() -> UpstreamError:
+    """Why a live stream is over that its origin has ended."""
+    return UpstreamError(502, "the origin ended the stream")
+
+
 class Body:
     """
     How much of a body has come, and whether its origin can be asked for the rest.
 
     :param head: of the response it is the body of, None where it came by other ways than HTTP.
     :param reopen: None where it is not to be asked for again.
+    :param endless: whether it is a live stream.
     :ivar came: bytes of it so far.
     """
 
-    def __init__(self, head: ResponseHead | None, clock: IReactorTime, reopen: Reopen | None) -> None:
+    def __init__(
+        self, head: ResponseHead | None, clock: IReactorTime, reopen: Reopen | None, endless: bool = False
+    ) -> None:
         self.came = 0
+        self.endless = endless
         self._clock = clock
         self._reopen = reopen
         self._start = 0
@@ -55,7 +65,7 @@ class Body:
         self._size: int | None = None
         self._validator = ""
         # What it is compared with, should it be asked for again.
-        self._head = head if reopen is not None else None
+        self._head = head if reopen is not None and not endless else None
         self._attempts = 0
         self._came_before = 0
         if head is not None:
@@ -68,8 +78,8 @@ class Body:
 
     @property
     def resumable(self) -> bool:
-        """Whether its origin may be asked for the rest."""
-        return self._reopen is not None and bool(self._validator)
+        """Whether its origin may be asked for the rest, or for what comes now."""
+        return self._reopen is not None and (self.endless or bool(self._validator))
 
     def _look_at(self, head: ResponseHead) -> None:
         length = _length(head)
@@ -104,18 +114,23 @@ class Body:
             self._attempts += 1
             await deferLater(self._clock, delay)
             position = self._start + self.came
-            last = "" if self._stop is None else str(self._stop - 1)
             try:
-                upstream = await self._reopen((("Range", f"bytes={position}-{last}"), ("If-Range", self._validator)))
+                upstream = await self._reopen(self._headers(position))
             except UpstreamError:
                 continue
             head = upstream.head
-            if head is not None and self._continues(head, position):
+            if head is not None and (_is_stream(head) if self.endless else self._continues(head, position)):
                 return upstream
             upstream.stopProducing()
             if head is None or head.status not in _PASSING:
-                raise UpstreamError(502, _CHANGED)
+                raise lost if self.endless else UpstreamError(502, _CHANGED)
         raise lost
+
+    def _headers(self, position: int) -> Headers:
+        if self.endless:
+            return ()
+        last = "" if self._stop is None else str(self._stop - 1)
+        return (("Range", f"bytes={position}-{last}"), ("If-Range", self._validator))
 
     def _continues(self, head: ResponseHead, position: int) -> bool:
         if head.status != 206 or self._head is None:
@@ -134,6 +149,11 @@ class Body:
             return False
         self._stop = stop
         return True
+
+
+def _is_stream(head: ResponseHead) -> bool:
+    """Whether a response may be a live stream: what says that it is text says why there is none."""
+    return head.status == 200 and not head.get("content-type").lower().startswith("text/")
 
 
 def _length(head: ResponseHead) -> int | None:
@@ -197,6 +217,8 @@ class ResumedUpstream(Upstream):
             return
         if error is None and self._body.left:
             error = UpstreamError(502, "the origin closed the connection before it had sent everything")
+        if error is None and self._body.endless:
+            error = ended_by_origin()
         if error is None:
             self._over(None)
             return

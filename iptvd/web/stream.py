@@ -236,7 +236,9 @@ class StreamResource(AnswerResource):
         if session.outcome is not None:
             opened.upstream.stopProducing()
             raise _ended(session.reason)
-        reopen = None if live is not None or not source.url else self._reopening(source)
+        # What is made of a playlist looks after itself.
+        whole = source.url and (live is None or source.kind is SourceKind.TS)
+        reopen = self._reopening(source) if whole else None
         self._faces.player.play(request, session, opened, as_live, session.end, reopen)
         return None
 

@@ -191,8 +191,9 @@ class Stage:
 
     relay: IsolatedRelay
 
-    def __init__(self, origin: Origin, pool: PipePool | None, clock: Clock | None) -> None:
+    def __init__(self, origin: Origin, pool: PipePool | None, clock: Clock | None, endless: bool) -> None:
         self.origin = origin
+        self.endless = endless or origin.endless
         self.pool = pool
         self.clock = clock
         self.fault: Exception | None = None
@@ -227,7 +228,7 @@ class Stage:
         """How it ended, once the viewer knows."""
         await until(lambda: self.ends and self.watching.closed, self.advance)
         assert len(self.ends) == 1
-        assert self.session.bytes_sent <= len(FILM) or self.origin.endless
+        assert self.session.bytes_sent <= len(FILM) or self.endless
         return self.ends[0][0]
 
     @property
@@ -251,7 +252,7 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """A relay under way; afterwards everything it had must have been given back."""
     before = descriptors()
-    stage = Stage(origin, PipePool(few=1) if way == "spliced" else None, clock)
+    stage = Stage(origin, PipePool(few=1) if way == "spliced" else None, clock, endless)
 
     class Ours(ServerFactory):
         noisy = False

@@ -57,8 +57,22 @@ async def test_a_short_one(way: str) -> None:
 @both_ways
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_live_stream_that_ends(way: str) -> None:
-    """A live stream that ends was lost, and is not asked for again."""
-    async with staged(Origin("close"), way, endless=True) as stage:
+    """A live stream that ends is asked for anew, and goes on, until its origin has it no more."""
+    origin, clock = Origin("close"), Clock()
+    async with staged(origin, way, endless=True, clock=clock) as stage:
+        await until(lambda: len(stage.watching.got) > 3 * len(FILM), stage.advance)
+        assert stage.body.startswith(2 * FILM)
+        assert set(origin.ranges) == {("", "")}
+        origin.status = 404
+        assert await stage.end() is Outcome.UPSTREAM_LOST
+        assert stage.ends[0][1] == "the origin ended the stream"
+
+
+@both_ways
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_a_live_stream_that_cannot_be_asked_for_again(way: str) -> None:
+    """A live stream that ends was lost where there is no way to ask for it anew."""
+    async with staged(Origin("close"), way, endless=True, resumed=False) as stage:
         assert await stage.end() is Outcome.UPSTREAM_LOST
         assert stage.ends[0][1] == "the origin ended the stream"
         assert len(stage.origin.connections) == 1

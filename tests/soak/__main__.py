@@ -2,7 +2,7 @@
 The soak: ``python -m tests.soak [--seconds 600] [--seed N]``, or ``make soak``.
 
 A daemon, started as a user does, is watched by a random crowd (`viewers`) while its origins die and come back
-(`faults`), and two players (`players`) play all the time and never stall. When all have left nothing may be left:
+(`faults`), and players (`players`, `browser`) play all the time and never stall. When all have left nothing may be left:
 no session, slot, child or connection, and open files and memory are back where they were (`verdict`).
 
 What they are compared with is not the daemon as it was started, which has not yet imported, cached and pooled what it
@@ -25,11 +25,13 @@ from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import urljoin
 
+from tests.browser.chromium import missing
 from tests.daemon.client import wait_for
 from tests.daemon.launch import facts
+from tests.soak.browser import BrowserPlayer, theatre
 from tests.soak.faults import Saboteur
 from tests.soak.holdings import Holdings, open_files, take_census, when_quiet
-from tests.soak.players import Player
+from tests.soak.players import Player, Progress
 from tests.soak.scene import CUT, SEEN, Scene, scene
 from tests.soak.verdict import Row, held, memory, played, table
 from tests.soak.viewers import Crowd
@@ -66,7 +68,7 @@ class Soak:
         self._seed = seed
         self._switches: dict[str, list[float]] = {SEEN: [], CUT: []}
         self._counted: Counter[str] = Counter()
-        self._players: list[Player] = []
+        self._players: list[tuple[Progress, str]] = []
 
     def run(self) -> bool:
         """All of it; whether it is passed."""
@@ -92,7 +94,11 @@ class Soak:
             for name, path in ((SEEN, seen.path), (f"{CUT} as HLS", cut.as_form("m3u8"))):
                 player = Player(name, daemon.url + path, self._folder)
                 stack.callback(player.stop)
-                self._players.append(player)
+                self._players.append((player, SEEN if name == SEEN else CUT))
+            if not missing():
+                page = stack.enter_context(theatre())
+                url = daemon.url + cut.as_form("m3u8")
+                self._players.append((BrowserPlayer(f"{CUT} in a browser", url, page), CUT))
             saboteur = stack.enter_context(Saboteur(self._scene, seed))
             crowd = stack.enter_context(Crowd(self._scene, seed))
             begun = told = monotonic()
@@ -124,12 +130,14 @@ class Soak:
                 if broadcast["switches"] > self._counted[name]:
                     self._switches[name].append(monotonic())
                 self._counted[name] = broadcast["switches"]
-        for player in self._players:
+        for player, _ in self._players:
             player.look()
 
     def _progress(self, elapsed: float, crowd: Crowd) -> str:
         told, daemon = facts(self._scene.daemon), self._scene.daemon
-        players = ", ".join(f"{each.name} {each.played:.0f} s, fell back {each.worst:.1f} s" for each in self._players)
+        players = ", ".join(
+            f"{each.name} {each.played:.0f} s, fell back {each.worst:.1f} s" for each, _ in self._players
+        )
         return (
             f"{elapsed:5.0f} s: {len(told['sessions'])} sessions, {len(told['broadcasts'])} channels, "
             f"{len(daemon.children())} children, {sum(open_files(daemon.pid).values())} files, "
@@ -143,7 +151,7 @@ class Soak:
         log = self._scene.daemon.log_text()
         tracebacks = log.count("Traceback (most recent call last)") + log.count("Unhandled")
         rows = [*held(before, after)]
-        for player, name in zip(self._players, (SEEN, CUT), strict=True):
+        for player, name in self._players:
             rows += played(player, self._switches[name])
         rows.append(Row("faults seen by viewers", "0", str(crowd.done["faults"]), not crowd.done["faults"]))
         rows.append(Row("viewers that watched", "> 0", str(crowd.done["watched"]), bool(crowd.done["watched"])))
@@ -163,7 +171,7 @@ class Soak:
 
     def _details(self, crowd: Crowd) -> None:
         """What the table only counts."""
-        for player, name in zip(self._players, (SEEN, CUT), strict=True):
+        for player, name in self._players:
             told = [
                 f"{each.at - player.begun:.1f} s: {each.words}" for each in player.undeclared(self._switches[name])
             ]
@@ -197,6 +205,8 @@ def main() -> int:
     seconds = float(os.environ.get("SOAK_SECONDS") or 600)
     parser.add_argument("--seconds", type=float, default=seconds, help="of the part that counts (%(default)s)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="of all chance")
+    if sentence := missing():
+        say(f"no player in a browser: {sentence}")
     parser.add_argument("--keep", type=Path, help="a new folder for logs, which stays; else they are thrown away")
     arguments = parser.parse_args()
     say(f"seed: {arguments.seed}")

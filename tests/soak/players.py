@@ -36,26 +36,59 @@ class Complaint:
     words: str
 
 
-class Player:
+class Progress:
     """
-    One ffmpeg.
+    How far a player is.
 
     :ivar complaints: warnings and errors.
     :ivar worst: seconds that it fell back at most, and ``worst_at`` when.
     :ivar stalls: when it fell back by more than `STALL`.
     :ivar played: seconds of media so far.
     :ivar begun: when it was started.
+    :ivar ended: whether it ended by itself.
     """
 
-    def __init__(self, name: str, url: str, folder: Path) -> None:
+    ended = False
+
+    def __init__(self, name: str) -> None:
         self.name = name
         self.complaints: list[Complaint] = []
         self.worst = 0.0
         self.worst_at = 0.0
         self.stalls: list[float] = []
         self.played = 0.0
+        self.begun = monotonic()
         self._behind = False
         self._best: float | None = None
+
+    def look(self) -> None:
+        """Let time that has passed without any progress count."""
+
+    def undeclared(self, switches: Sequence[float]) -> list[Complaint]:
+        """The complaints that no switch explains, by when switches were seen."""
+        return [
+            each for each in self.complaints if not any(-BEFORE <= each.at - switch <= AFTER for switch in switches)
+        ]
+
+    def _see(self, now: float) -> None:
+        """Compare how far it is with the time."""
+        if not self.played or now - self.begun < START:
+            return
+        ahead = self.played - now
+        self._best = ahead if self._best is None else max(self._best, ahead)
+        fallen = self._best - ahead
+        if fallen > self.worst:
+            self.worst, self.worst_at = fallen, now
+        if fallen > STALL and not self._behind:
+            self.stalls.append(now)
+        self._behind = fallen > STALL
+
+
+class Player(Progress):
+    """One ffmpeg."""
+
+    def __init__(self, name: str, url: str, folder: Path) -> None:
+        super().__init__(name)
         self._lock = Lock()
         self._asked_to_end = False
         command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-v", "warning", "-progress", "pipe:1"]
@@ -63,7 +96,6 @@ class Player:
         if url.endswith(".m3u8"):
             command += ["-allowed_extensions", "ALL"]
         command += ["-i", url, "-map", "0:v", "-map", "0:a", "-f", "null", "-"]
-        self.begun = monotonic()
         self._process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -86,19 +118,6 @@ class Player:
             self.played = int(value) / 1e6
             self._see(monotonic())
 
-    def _see(self, now: float) -> None:
-        """Compare how far it is with the time."""
-        if not self.played or now - self.begun < START:
-            return
-        ahead = self.played - now
-        self._best = ahead if self._best is None else max(self._best, ahead)
-        fallen = self._best - ahead
-        if fallen > self.worst:
-            self.worst, self.worst_at = fallen, now
-        if fallen > STALL and not self._behind:
-            self.stalls.append(now)
-        self._behind = fallen > STALL
-
     def _complaint(self, line: str) -> None:
         if line:
             self.complaints.append(Complaint(monotonic(), line))
@@ -110,15 +129,9 @@ class Player:
                 self._see(monotonic())
 
     @property
-    def ended(self) -> bool:
+    def ended(self) -> bool:  # type: ignore[override]
         """Whether it ended by itself."""
         return self._process.poll() is not None and not self._asked_to_end
-
-    def undeclared(self, switches: Sequence[float]) -> list[Complaint]:
-        """The complaints that no switch explains, by when switches were seen."""
-        return [
-            each for each in self.complaints if not any(-BEFORE <= each.at - switch <= AFTER for switch in switches)
-        ]
 
     def stop(self) -> None:
         """End it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from tests.soak.holdings import Holdings
-from tests.soak.players import Player
+from tests.soak.players import Progress
 
 #: How much more open files and memory may be than at the start.
 TOLERANCE = 0.05
@@ -40,7 +40,7 @@ def held(before: Holdings, after: Holdings) -> Iterable[Row]:
     yield Row("RSS", demanded, f"{after.rss / _MIB:.1f} MiB ({more:+.1%})", abs(more) <= TOLERANCE)
 
 
-def played(player: Player, switches: Sequence[float]) -> Iterable[Row]:
+def played(player: Progress, switches: Sequence[float]) -> Iterable[Row]:
     """The rows on one player."""
     name = f"player of {player.name}"
     yield Row(f"{name}: played to the end", "yes", "no" if player.ended else "yes", not player.ended)

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened
 from iptvd.delivery.patience import ZAP, ZAP_LOOK
+from iptvd.delivery.resuming import DELAYS
 from iptvd.delivery.session import Face
 from iptvd.errors import UpstreamError
 from iptvd.model import ChannelKind, Entry, Source, SourceKind
@@ -252,12 +253,18 @@ class AloneTests(StreamTestCase):
         self.stage.assert_nothing_left()
 
     def test_an_end(self) -> None:
-        """When the origin of an unshared channel ends, so does the viewer's connection, and it was a loss."""
-        self.stage.isolated = {self.stage.channel("Live").id}
+        """When the origin of an unshared channel ends it is asked anew; where that is in vain, it was a loss."""
+        channel = self.stage.channel("Live")
+        self.stage.isolated = {channel.id}
+        (_, source) = self.stage.sources[channel.entry.key][0]
+        self.stage.openings.table[source.url] = UpstreamError(502, "gone")
         client = self.ask("Live")
         self.stage.origins.taps[-1].deliver(b"x" * PACKET)
         self.stage.origins.taps[-1].finish()
+        for _ in range(50):
+            self.stage.loop.advance(0.1)
         self.assertEqual((client.body, client.ended), (b"x" * PACKET, True))
+        self.assertEqual([url for url, _ in self.stage.openings.asked], [source.url] * len(DELAYS))
         self.assertEqual(self.stage.outcomes(), ["upstream_lost"])
         self.stage.assert_nothing_left()
 
