@@ -131,6 +131,8 @@ def iptvd(
     folder, port = _folder(parent, "iptvd"), free_port()
     lines = [f'listen = ["tcp:{port}:interface=127.0.0.1"]', f'state_dir = "{folder}/state"', 'log_level = "warn"']
     lines += [f'sharing = "{sharing}"', "provider_dirs = []", "merge_by_tvg_id = true", settings]
+    # All viewers come from one address here.
+    lines += [f"{name} = 0" for name in ("connections_per_address", "token_rate") if name not in settings]
     for place in range(2):
         lines += ["[[provider]]", 'kind = "channels"', f'name = "p{place}"']
         table = [

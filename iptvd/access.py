@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hmac import compare_digest
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from attrs import evolve, frozen
 
-from iptvd.accounts import Accounts, User
+from iptvd.accounts import Accounts, User, same
 from iptvd.model import Channel
 from iptvd.trust import Caller, Network, Trust
 
@@ -40,6 +40,7 @@ class Who:
     :ivar caller: its ``base_url`` has the user's token in it, so that every link that is made of it is theirs.
     :ivar shows: whether it shows a token at all.
     :ivar manager: whether it may manage.
+    :ivar logged_in: whether it shows the cookie of a login that holds.
     :ivar ambient: whether it may do what it may without showing anything that a foreign page could not make a
         browser send: then an unsafe request counts only from our own pages.
     :ivar status: 0 when it may watch, else the status of the answer, and ``sentence`` why.
@@ -49,6 +50,7 @@ class Who:
     user: User | None = None
     shows: bool = False
     manager: bool = False
+    logged_in: bool = False
     ambient: bool = False
     status: int = 0
     sentence: str = ""
@@ -76,26 +78,29 @@ class Access:
 
     def judge(self, caller: Caller, shown: Shown) -> Who:
         """Who a request is from, and what it may do."""
-        accounts = self.accounts
-        by_token = bool(self.api_token) and any(_same(token, self.api_token) for token in shown.tokens)
+        accounts, shows = self.accounts, bool(shown.tokens)
+        by_token = bool(self.api_token) and any(same(token, self.api_token) for token in shown.tokens)
         near = not self.api_token and self._is_near(caller)
-        shows = bool(shown.tokens)
-        who = Who(caller, shows=shows, manager=by_token or near or shown.manager, ambient=not by_token)
+        manager = by_token or near or shown.manager
+        logged_in = bool(shown.user) or shown.manager
+        who = Who(caller, shows=shows, manager=manager, logged_in=logged_in, ambient=not by_token)
+        user = self._user(shown)
+        barred = user.barred(self.wall()) if user is not None else ""
+        if user is not None and not barred:
+            # Who manages too, without having shown the token for that, may be somebody whose browser another has
+            # led here with a token of their own.
+            theirs = evolve(caller, base_url=f"{caller.base_url}/{MARK}{quote(user.token, safe='')}")
+            return evolve(who, caller=theirs, user=user, ambient=not by_token and (manager or not shows))
         if by_token or shown.manager:
             return who
         if accounts.unreadable:
             return evolve(who, status=503, sentence="It is not known who may watch: see the log.")
         if not accounts.users:
             return who if caller.trusted else evolve(who, status=403, sentence=_untrusted(caller))
-        user = self._user(shown)
-        if user is None:
-            sentence = "This token is not known here." if shows else "This needs a token, or a login."
-            return evolve(who, status=403 if shows else 401, sentence=sentence)
-        barred = user.barred(self.wall())
         if barred:
             return evolve(who, status=403, sentence=barred)
-        theirs = evolve(caller, base_url=f"{caller.base_url}/{MARK}{user.token}")
-        return evolve(who, caller=theirs, user=user, ambient=not shows)
+        sentence = "This token is not known here." if shows else "This needs a token, or a login."
+        return evolve(who, status=403 if shows else 401, sentence=sentence)
 
     def _user(self, shown: Shown) -> User | None:
         for token in shown.tokens:
@@ -109,10 +114,6 @@ class Access:
             return False
         address = ip_address(caller.address)
         return (caller.direct and address.is_loopback) or any(address in network for network in self.manage_networks)
-
-
-def _same(token: str, other: str) -> bool:
-    return compare_digest(token.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
 
 
 def _untrusted(caller: Caller) -> str:

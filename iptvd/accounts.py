@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
+from math import isfinite
 from secrets import token_urlsafe
-from typing import cast
 
+import msgspec
 from attrs import field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from iptvd.log import Log
 from iptvd.model import Channel
 from iptvd.records import Record, Records
 
@@ -18,8 +20,8 @@ from iptvd.records import Record, Records
 KIND = "user"
 #: Characters of a token that is made here: letters, digits, ``-`` and ``_``.
 TOKEN_LENGTH = 32
-#: Seconds that a timer sleeps at most: clocks are set.
-_LOOK_AGAIN = 3600.0
+#: Seconds between two looks at who has expired, at most: clocks are set.
+_LOOK_AGAIN = 60.0
 
 
 @frozen
@@ -71,6 +73,11 @@ def fingerprint(token: str) -> bytes:
     return sha256(token.encode("utf-8", "replace")).digest()
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two tokens are the same; how long that takes does not say how much of them is."""
+    return compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
+
+
 def to_record(user: User) -> Record:
     """A user as JSON."""
     return {
@@ -88,28 +95,42 @@ def to_record(user: User) -> Record:
 
 
 def from_record(name: str, record: Record) -> User:
-    """The user that was kept so."""
-    facts = {**record, "groups": tuple(cast("list[str]", record.get("groups", ())))}
-    return User(name, **facts)  # type: ignore[arg-type]
+    """
+    The user that was kept so.
+
+    :raises ValueError: when it is none, which happens to what is changed by hand.
+    """
+    user = msgspec.convert({**record, "name": name}, User)
+    if not user.token or user.max_connections < 0 or not isfinite(user.expires or 0.0):
+        raise ValueError("a user has a token, a limit of 0 or more, and expires at a time or never")
+    return user
 
 
 class Accounts:
     """
     All users, as they are now.
 
+    :ivar unfit: the names of those whose record is none. They are users, so that nothing opens because of it, who may
+        not watch until they are put anew.
     :param wall: seconds since the epoch.
     """
+
+    log = Log()
 
     def __init__(self, records: Records, clock: IReactorTime, wall: Callable[[], float]) -> None:
         self._records = records
         self._clock = clock
         self._wall = wall
-        self._users: dict[str, User] = {}
+        self.unfit: frozenset[str] = frozenset()
+        self._users: dict[str, User] = {name: self._read(name) for name in records.all(KIND)}
         self._by_token: dict[bytes, User] = {}
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._timer: IDelayedCall | None = None
-        self._look()
-        records.on_change(KIND, lambda name: self._look())
+        self._looked = wall()
+        for user in self._users.values():
+            self._know_by_token(user)
+        self._wait_for_the_next()
+        records.on_change(KIND, self._changed)
 
     @property
     def unreadable(self) -> str:
@@ -124,16 +145,12 @@ class Accounts:
     def of_token(self, token: str) -> User | None:
         """Whose token that is."""
         user = self._by_token.get(fingerprint(token))
-        return (
-            user
-            if user is not None and compare_digest(user.token.encode(), token.encode("utf-8", "replace"))
-            else None
-        )
+        return user if user is not None and same(user.token, token) else None
 
     def may_watch(self, user: str, channel: Channel) -> bool:
         """Whether a channel is one of this user's, who may have gone meanwhile."""
         known = self._users.get(user)
-        return known is not None and known.may_see(channel)
+        return known is not None and not known.barred(self._wall()) and known.may_see(channel)
 
     def limit_of(self, user: str) -> int:
         """How many streams this user may have at once, 0 for no limit."""
@@ -170,26 +187,60 @@ class Accounts:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
-        """See who there is now."""
-        former, now = self._users, self._wall()
-        self._users = {name: from_record(name, record) for name, record in self._records.all(KIND).items()}
-        self._by_token = {fingerprint(user.token): user for user in self._users.values()}
+    def _changed(self, name: str) -> None:
+        """A user has come, changed or gone."""
+        # Another one each time: somebody may be going over the one that there was.
+        former, users = self._users.get(name), dict(self._users)
+        self.unfit -= {name}
+        if former is not None and self.of_token(former.token) is former:
+            del self._by_token[fingerprint(former.token)]
+        if name in self._records.all(KIND):
+            users[name] = self._read(name)
+            self._know_by_token(users[name])
+        else:
+            users.pop(name, None)
+        self._users = users
+        self._wait_for_the_next()
+        goes_on = former is None or self._goes_on(former)
+        self._tell(frozenset() if goes_on else frozenset((name,)))
+
+    def _know_by_token(self, user: User) -> None:
+        if user.token:
+            # One that two have, which is somebody's own doing, is that of the first.
+            self._by_token.setdefault(fingerprint(user.token), user)
+
+    def _read(self, name: str) -> User:
+        try:
+            return from_record(name, self._records.all(KIND)[name])
+        except ValueError:
+            self.unfit |= {name}
+            self.log.error("the account {user} is damaged: put it anew, or delete it", user=name)
+            return User(name, "", active=False)
+
+    def _goes_on(self, former: User) -> bool:
+        """Whether somebody may go on watching what they watched before."""
+        user = self._users.get(former.name)
+        if user is None or user.token != former.token or user.barred(self._wall()):
+            return False
+        return not user.groups or (bool(former.groups) and set(former.groups) <= set(user.groups))
+
+    def _wait_for_the_next(self) -> None:
+        """Look again when the next of them expires."""
         self.close()
+        now = self._wall()
         ends = [user.expires for user in self._users.values() if user.expires is not None and user.expires > now]
         if ends:
             self._timer = self._clock.callLater(min(min(ends) - now, _LOOK_AGAIN), self._time_has_passed)
-        revoked = frozenset(name for name, user in former.items() if not self._goes_on(user, now))
-        for call in self._listeners:
-            call(revoked)
-
-    def _goes_on(self, former: User, now: float) -> bool:
-        """Whether somebody may watch as before."""
-        user = self._users.get(former.name)
-        if user is None or user.barred(now):
-            return False
-        return (user.token, user.groups) == (former.token, former.groups)
 
     def _time_has_passed(self) -> None:
         self._timer = None
-        self._look()
+        before, self._looked = self._looked, self._wall()
+        ends = {user.name: user.expires for user in self._users.values() if user.expires is not None}
+        gone = frozenset(name for name, end in ends.items() if before < end <= self._looked)
+        self._wait_for_the_next()
+        if gone:
+            self._tell(gone)
+
+    def _tell(self, revoked: frozenset[str]) -> None:
+        for call in self._listeners:
+            call(revoked)

@@ -33,14 +33,34 @@ class Admission:
         self.records = Records(store)
         self.records.load()
         self.accounts = Accounts(self.records, clock, wall)
-        self.logins = Logins(key, self.accounts, lambda: self._config.api_token, wall)
-        self.access = self._rules()
+        self.logins = Logins(key, self.accounts, lambda: self.api_token, wall)
+        self.access = self._rules(config)
         self.accounts.on_change(lambda revoked: self.configure(self._config))
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._wall()
+
+    @property
+    def api_token(self) -> str:
+        """The token of who manages, as it is now; empty for none."""
+        return self._config.api_token
 
     @property
     def notices(self) -> list[str]:
         """What the operator should know of what is kept."""
-        return [f"{reason}." for reason in (self.records.unreadable, self.records.failure) if reason]
+        found = []
+        if self.records.unreadable:
+            found.append(
+                f"{self.records.unreadable}. Until iptvd is started again with it, only who manages may watch, and "
+                "nothing is kept."
+            )
+        if self.records.failure:
+            found.append(f"What the API was told last could not be kept: {self.records.failure}.")
+        for name in sorted(self.accounts.unfit):
+            found.append(f"The account {name} is damaged: put it anew, or delete it.")
+        return found
 
     def configure(self, config: Config) -> None:
         """
@@ -48,15 +68,14 @@ class Admission:
 
         :raises ConfigError: when they make no sense.
         """
+        self.access = self._rules(config)
         self._config = config
-        self.access = self._rules()
 
     def close(self) -> None:
         """Look at the time no more."""
         self.accounts.close()
 
-    def _rules(self) -> Access:
-        config = self._config
+    def _rules(self, config: Config) -> Access:
         trust = Trust(
             config.trusted_proxies,
             config.trusted_networks,

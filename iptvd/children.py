@@ -44,8 +44,9 @@ class _Child(ProcessProtocol):
 
     transport: Any
 
-    def __init__(self, clock: IReactorTime, sink: IConsumer | None) -> None:
+    def __init__(self, clock: IReactorTime, sink: IConsumer | None, told: bytes) -> None:
         self.sink = sink
+        self._told = told
         self._clock = clock
         self._stderr = bytearray()
         self._waiting: list[Deferred[None]] = []
@@ -100,6 +101,9 @@ class _Child(ProcessProtocol):
     def connectionMade(self) -> None:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self.transport.pid, NICENESS)
+        if self._told:
+            self.transport.write(self._told)
+            self.transport.closeStdin()
 
     def errReceived(self, data: bytes) -> None:
         self._stderr += data
@@ -162,21 +166,25 @@ class Children:
         :return: fires with its exit status (127 when there is no such program, 126 when it cannot be run, minus the
             number of the signal that ended it) and the last 4 KiB of its standard error.
         """
-        return Deferred.fromCoroutine(self._run(argv, None))
+        return Deferred.fromCoroutine(self._run(argv, None, b""))
 
-    def pipe(self, argv: Sequence[str], sink: IConsumer) -> Deferred[tuple[int, bytes]]:
-        """As `run`, and its standard output goes to ``sink``, which it is the producer of until it has ended."""
-        return Deferred.fromCoroutine(self._run(argv, sink))
+    def pipe(self, argv: Sequence[str], sink: IConsumer, told: bytes = b"") -> Deferred[tuple[int, bytes]]:
+        """
+        As `run`, and its standard output goes to ``sink``, which it is the producer of until it has ended.
 
-    async def _run(self, argv: Sequence[str], sink: IConsumer | None) -> tuple[int, bytes]:
+        :param told: what it has as its standard input: arguments can be read by everybody on the machine.
+        """
+        return Deferred.fromCoroutine(self._run(argv, sink, told))
+
+    async def _run(self, argv: Sequence[str], sink: IConsumer | None, told: bytes) -> tuple[int, bytes]:
         if self._stopping:
             raise CancelledError
         program = self._find(argv[0])
         if program is None:
             return NOT_FOUND, b"there is no such program"
-        child = _Child(self._clock, sink)
+        child = _Child(self._clock, sink, told)
         try:
-            self._spawn(child, program, argv)
+            self._spawn(child, program, argv, told)
         except OSError as error:
             return CANNOT_RUN, f"the program cannot be run: {os.strerror(error.errno or 0)}".encode()
         self._running.add(child)
@@ -202,11 +210,11 @@ class Children:
             return name if Path(name).exists() else None
         return shutil.which(name, path=self._environ.get("PATH", os.defpath))
 
-    def _spawn(self, child: _Child, program: str, argv: Sequence[str]) -> None:
+    def _spawn(self, child: _Child, program: str, argv: Sequence[str], told: bytes) -> None:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        output: int | str = null if child.sink is None else "r"
+        files: dict[int, int | str] = {0: "w" if told else null, 1: null if child.sink is None else "r", 2: "r"}
         try:
-            self._reactor.spawnProcess(child, program, argv, self._environ, childFDs={0: null, 1: output, 2: "r"})
+            self._reactor.spawnProcess(child, program, argv, self._environ, childFDs=files)
         finally:
             os.close(null)
 

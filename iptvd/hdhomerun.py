@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 
+from iptvd.access import Shown
 from iptvd.errors import ProtocolError
 from iptvd.log import Log
 from iptvd.protocols.hdhomerun import DISCOVERY_PORT, Found, Request, read_request, write_reply
@@ -76,7 +77,7 @@ class Responder(DatagramProtocol):
         if caller is None or not caller.trusted:
             return
         self._under_way += 1
-        work = Deferred.fromCoroutine(self._answer(request, caller.base_url, addr))
+        work = Deferred.fromCoroutine(self._answer(request, caller, addr))
         work.addErrback(lambda failure: self.log.fault("a client that looks for tuners is not answered", failure))
         work.addCallback(self._answered)
 
@@ -87,15 +88,20 @@ class Responder(DatagramProtocol):
         self._looked_at += 1
         return self._looked_at <= MOST_A_SECOND and self._under_way < MOST_AT_ONCE
 
-    async def _answer(self, request: Request, root: str, addr: Any) -> None:
-        for tuner in self._tuners.present:
-            device_id = self._tuners.device_id(tuner)
-            if not request.wants(device_id):
+    async def _answer(self, request: Request, caller: Caller, addr: Any) -> None:
+        tuners = self._tuners
+        for tuner in tuners.present:
+            who = tuners.who_at(tuner, tuners.access().judge(caller, Shown()))
+            device_id = tuners.device_id(tuner)
+            # One that takes a token is of no use to who looks for tuners: nobody is asked for one.
+            if who.status or not request.wants(device_id):
                 continue
-            base_url = root + tuner.prefix
-            found = Found(device_id, await self._tuners.count(tuner), base_url, f"{base_url}/lineup.json", AUTH)
-            # It fits: neither a host's name nor what `iptvd.forwarded` takes for a prefix is that long.
-            self._send(write_reply(found), addr)
+            base_url = who.caller.base_url + tuner.prefix
+            count = await tuners.count(tuner, who.user)
+            # It fits with a token of ours: neither a host's name nor what `iptvd.forwarded` takes for a prefix is that
+            # long. A panel's own token may be longer.
+            with suppress(ProtocolError):
+                self._send(write_reply(Found(device_id, count, base_url, f"{base_url}/lineup.json", AUTH)), addr)
 
     def _send(self, reply: bytes, addr: Any) -> None:
         # It may have been stopped meanwhile; and somebody who cannot be reached is no fault of ours.

@@ -36,6 +36,10 @@ class Identities:
         """What a provider's entry is known by here."""
         return f"{provider}\0{key}"
 
+    def find(self, name: str) -> int | None:
+        """The id of a name that has one, else None."""
+        return self._ids.get(name)
+
     def id_of(self, name: str) -> int:
         """The id of a name, the same for ever: 1 to `MAX_ID`."""
         known = self._ids.get(name)

@@ -10,7 +10,8 @@ from attrs import evolve, field, frozen
 
 from iptvd.identity import Identities
 from iptvd.model import Channel, ChannelKind, Entry
-from iptvd.rules import Edited, Rules
+from iptvd.overrides import Override, Renumbering
+from iptvd.rules import Edited, Rules, unedited
 
 
 @frozen
@@ -19,11 +20,13 @@ class Lineup:
     Everything there is to watch, at one moment.
 
     :ivar revision: changes whenever something that a viewer can see does.
+    :ivar hidden: channels that an override hides, which are not among the others.
     """
 
     channels: tuple[Channel, ...] = ()
     by_id: Mapping[int, Channel] = field(factory=dict, repr=False)
     revision: str = "empty"
+    hidden: tuple[Channel, ...] = field(default=(), repr=False)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -38,6 +41,7 @@ class Assembly:
     :param listings: each provider's entries, in the order of the settings.
     :param merge_by_tvg_id: whether live channels that several providers have under one tvg-id become one channel with
         several sources.
+    :param overrides: what is shown of channels whatever the rules say, by id.
     """
 
     def __init__(
@@ -46,12 +50,17 @@ class Assembly:
         rules: Rules,
         identities: Identities,
         merge_by_tvg_id: bool,
+        overrides: Mapping[int, Override] | None = None,
     ) -> None:
         self._listings = listings
         self._rules = rules
         self._identities = identities
         self._merge = merge_by_tvg_id
+        self._overrides = dict(overrides or {})
+        # Whatever the rules say.
+        self._shown = {channel_id for channel_id, each in self._overrides.items() if each.hidden is False}
         self._channels: dict[int, Channel] = {}
+        self._hidden: list[Channel] = []
         self._digest = blake2b(digest_size=16)
         self.lineup = Lineup()
 
@@ -63,6 +72,8 @@ class Assembly:
         for provider, entries in self._listings:
             for done, entry in enumerate(entries):
                 edited = self._rules.apply(provider, entry)
+                if edited is None and self._shown and self._is_shown(provider, entry):
+                    edited = unedited(entry)
                 if edited is not None:
                     shown.append((provider, entry, edited))
                     if self._merge:
@@ -76,6 +87,7 @@ class Assembly:
             self._place(provider, entry, edited, shared and times[provider, edited.tvg_id] == 1)
             if not done % 100:
                 yield
+        yield from self._override()
         for done, channel in enumerate(self._channels.values()):
             entry = channel.entry
             catchup = [one.catchup for _, one in channel.entries]
@@ -83,7 +95,32 @@ class Assembly:
             self._digest.update(told.encode("utf-8", "replace"))
             if not done % 100:
                 yield
-        self.lineup = Lineup(tuple(self._channels.values()), self._channels, self._digest.hexdigest())
+        channels, hidden = tuple(self._channels.values()), tuple(self._hidden)
+        self.lineup = Lineup(channels, self._channels, self._digest.hexdigest(), hidden)
+
+    def _is_shown(self, provider: str, entry: Entry) -> bool:
+        """Whether a channel that the rules hide is to be seen all the same."""
+        return self._identities.find(self._identities.name_of(provider, entry.key)) in self._shown
+
+    def _override(self) -> Iterator[None]:
+        channels, renumbering = self._channels, Renumbering()
+        for done, (channel_id, override) in enumerate(self._overrides.items()):
+            channel = channels.get(channel_id)
+            if channel is None:
+                continue
+            shown = channels[channel_id] = override.applied(channel)
+            if override.hidden:
+                self._hidden.append(channels.pop(channel_id))
+            elif override.number is not None:
+                renumbering.give(shown, override.number)
+            if not done % 100:
+                yield
+        for done, channel in enumerate(channels.values() if renumbering else ()):
+            number = renumbering.number_of(channel)
+            if number != channel.number:
+                channels[channel.id] = evolve(channel, number=number)
+            if not done % 500:
+                yield
 
     def _place(self, provider: str, entry: Entry, edited: Edited, shared: bool) -> None:
         identities = self._identities

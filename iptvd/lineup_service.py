@@ -15,6 +15,7 @@ from iptvd.interfaces import IArchive
 from iptvd.lineup import Assembly, Lineup
 from iptvd.log import Log
 from iptvd.model import Channel, Entry, Source
+from iptvd.overrides import Override
 from iptvd.proxies import sources_through
 from iptvd.recording import Recording
 from iptvd.refresh import ProviderRunner, ProviderStatus
@@ -27,6 +28,7 @@ class LineupService(MultiService):
     Keeps the lineup in step with its providers.
 
     :ivar lineup: replaced as a whole; whoever holds an old one may go on using it.
+    :ivar overrides: gives what is shown of channels whatever the rules say, by id.
     :param identities_file: where ids and numbers are kept.
     :param published: called with each new lineup.
     """
@@ -41,6 +43,7 @@ class LineupService(MultiService):
     ) -> None:
         super().__init__()
         self.lineup = Lineup()
+        self.overrides: Callable[[], Mapping[int, Override]] = dict
         self._file = identities_file
         self._sliced = sliced
         self._published = published
@@ -50,6 +53,7 @@ class LineupService(MultiService):
         self._runners: dict[str, ProviderRunner] = {}
         self._rebuilding: Deferred[Any] | None = None
         self._rebuild_again = False
+        self._waiting: list[Deferred[None]] = []
         self._loaded = False
 
     def configure(self, runners: Mapping[str, ProviderRunner], rules: Rules, merge_by_tvg_id: bool) -> None:
@@ -107,6 +111,24 @@ class LineupService(MultiService):
         self._rebuild_again = False
         self._run(self._rebuild())
 
+    async def settled(self) -> None:
+        """
+        Wait until everything is in the lineup that `rebuild` was called for until now.
+
+        However many wait, it is not put together more often for that.
+        """
+        rounds = 1 + self._rebuild_again + (not self._loaded)
+        while self._rebuilding is not None and rounds:
+            rounds -= 1
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+
+    def channel_of(self, provider: str, key: str) -> Channel | None:
+        """The channel in the lineup that an entry of a provider is, None where there is none."""
+        channel_id = self._identities.find(self._identities.name_of(provider, key))
+        return self.lineup.by_id.get(channel_id) if channel_id is not None else None
+
     async def sources(self, channel: Channel) -> list[tuple[str, Source]]:
         """
         The ways to get a channel, or what it has shown, best first, each with its provider's name; never empty.
@@ -139,8 +161,13 @@ class LineupService(MultiService):
 
         def ended(result: object) -> None:
             self._rebuilding = None
+            waiting, self._waiting = self._waiting, []
             if self._rebuild_again and self.running:
                 self.rebuild()
+            for one in waiting:
+                # Whoever waited may have been cancelled.
+                if not one.called:
+                    one.callback(None)
 
         running.addErrback(lambda failure: failure.trap(CancelledError) and None)
         running.addErrback(lambda failure: self.log.fault("the lineup could not be put together", failure))
@@ -167,6 +194,7 @@ class LineupService(MultiService):
             self._rules,
             self._identities,
             self._merge_by_tvg_id,
+            self.overrides(),
         )
         await self._sliced(assembly.steps())
         if self._identities.changed:

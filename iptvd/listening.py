@@ -10,19 +10,24 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.tcp import Port
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from iptvd.certificates import Certificates
 from iptvd.errors import ConfigError
 from iptvd.log import Log
 
 #: Connections that the kernel completes before we have taken them.
 BACKLOG = 4096
 
-_TLS = re.compile(r"tls:(?:path=)?((?:[^:\\]|\\.)+)")
+_TLS = "tls:"
+#: What of a ``tls:`` endpoint can be given without its name, in this order; also ``interface``.
+_PLACES = ("path", "port", "backlog")
+_PART = re.compile(r"(?:([a-z]+)=)?((?:[^:\\]|\\.)*)(?::|\Z)")
 
 
 def default_endpoints(host: str, port: int) -> Sequence[Sequence[str]]:
@@ -52,7 +57,7 @@ class ListenService(Service):
 
     log = Log()
 
-    def __init__(self, reactor: object, alternatives: Sequence[Sequence[str]], factory: IProtocolFactory) -> None:
+    def __init__(self, reactor: Any, alternatives: Sequence[Sequence[str]], factory: IProtocolFactory) -> None:
         self._reactor = reactor
         self._alternatives = alternatives
         self._factory = factory
@@ -79,11 +84,16 @@ class ListenService(Service):
                 raise ConfigError(_sentence(descriptions[0], failure))
 
     def _bind_one(self, description: str) -> IListeningPort | Failure:
-        if _lacks_certificates(description):
-            return Failure(ConfigError("there is no certificate (a file *.pem) in its folder"))
+        factory = self._factory
+        try:
+            if description.startswith(_TLS):
+                description, certificates = self._tls(description)
+                factory = TLSMemoryBIOFactory(certificates, False, factory, clock=self._reactor)
+        except ConfigError:
+            return Failure()
         results: list[IListeningPort | Failure] = []
         listening: Deferred[IListeningPort] = maybeDeferred(
-            lambda: serverFromString(self._reactor, description).listen(self._factory)
+            lambda: serverFromString(self._reactor, description).listen(factory)
         )
         listening.addBoth(results.append)
         if not results:
@@ -94,6 +104,31 @@ class ListenService(Service):
             # Twisted's default is 50: of a crowd that comes at once most would be kept waiting for seconds.
             results[0].socket.listen(BACKLOG)
         return results[0]
+
+    def _tls(self, description: str) -> tuple[str, Certificates]:
+        """
+        The TCP endpoint of one with TLS, and the certificates.
+
+        Twisted's own ``tls:`` does not notice that a certificate was renewed.
+
+        :raises ConfigError: when it is none, or has no certificates.
+        """
+        given: dict[str, str] = {}
+        at = len(_TLS)
+        for place in range(5):
+            match = _PART.match(description, at)
+            if match is None or at >= len(description):
+                break
+            name = match[1] or (_PLACES[place] if place < len(_PLACES) else "")
+            given[name] = re.sub(r"\\(.)", r"\1", match[2])
+            at = match.end()
+        port, backlog = given.get("port", "443"), given.get("backlog", str(BACKLOG))
+        sound = at >= len(description) and given.get("path") and given.keys() <= {*_PLACES, "interface"}
+        if not sound or not (port + backlog).isdigit():
+            raise ConfigError("it is not tls:FOLDER:PORT, with :interface=ADDRESS where it is not for all addresses")
+        interface = quoteStringArgument(given.get("interface", "::"))
+        certificates = Certificates(Path(given["path"]), self._reactor.seconds)
+        return f"tcp:{port}:interface={interface}:backlog={backlog}", certificates
 
     @property
     def addresses(self) -> list[str]:
@@ -117,15 +152,6 @@ def _sentence(description: str, failure: Failure | None) -> str:
         return f"cannot listen on {where}: {reason}; choose another with --listen"
     kind = f" ({type(value).__name__})" if value is not None else ""
     return f"cannot listen on {where}: it is not an endpoint that works here{kind}; see --listen"
-
-
-def _lacks_certificates(description: str) -> bool:
-    """Whether it is a ``tls:`` endpoint without any certificate: Twisted would listen, and refuse every connection."""
-    match = _TLS.match(description)
-    if match is None:
-        return False
-    folder = Path(re.sub(r"\\(.)", r"\1", match[1]))
-    return not any(path.is_file() for path in folder.rglob("*.pem"))
 
 
 def _public(description: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from hmac import compare_digest
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -14,7 +15,7 @@ from iptvd.accounts import Accounts, User, fingerprint
 #: The cookie's name, and seconds that a login lasts.
 COOKIE = b"iptvd"
 LIFETIME = 30 * 86_400
-# Of the token of who has logged in: another token ends all logins.
+# Bytes that stand for the token and the password of who has logged in: others end all logins.
 _PART = 16
 
 
@@ -22,7 +23,7 @@ class Logins:
     """
     Makes cookies, and reads them.
 
-    :param key: secret bytes of the installation; another ends all logins.
+    :param key: secret bytes of the installation; another one ends all logins.
     :param api_token: that of who manages, as it is now; empty for none.
     :param wall: seconds since the epoch.
     """
@@ -38,8 +39,7 @@ class Logins:
 
     def cookie(self, user: User | None) -> str:
         """The value of the cookie of a user, or of who manages."""
-        token, name = (self._api_token(), "") if user is None else (user.token, user.name)
-        told = fingerprint(token)[:_PART] + name.encode()
+        told = self._secrets_of(user) + (user.name if user is not None else "").encode("utf-8", "surrogatepass")
         return self._box.encrypt_at_time(told, int(self._wall())).decode()
 
     def of(self, value: bytes | None) -> tuple[str, bool]:
@@ -50,9 +50,13 @@ class Logins:
             told = self._box.decrypt_at_time(value, LIFETIME, int(self._wall()))
         except InvalidToken:
             return "", False
-        part, name = told[:_PART], told[_PART:].decode()
-        user = self._accounts.users.get(name)
-        token = self._api_token() if not name else user.token if user is not None else ""
-        if not token or fingerprint(token)[:_PART] != part:
+        name = told[_PART:].decode("utf-8", "surrogatepass")
+        user = self._accounts.users.get(name) if name else None
+        gone = user is None if name else not self._api_token()
+        if gone or not compare_digest(self._secrets_of(user), told[:_PART]):
             return "", False
         return name, not name
+
+    def _secrets_of(self, user: User | None) -> bytes:
+        secrets = self._api_token() if user is None else f"{user.token}\n{user.password}"
+        return fingerprint(secrets)[:_PART]

@@ -25,9 +25,11 @@ from iptvd.delivery.slots import Slots
 from iptvd.lineup_service import LineupService
 from iptvd.metrics import Metrics
 from iptvd.model import Channel
+from iptvd.nearby import Faraway, is_private
 from iptvd.protocols.http_upstream import Timeouts, connect_with
 from iptvd.protocols.splice import AVAILABLE, PipePool
 from iptvd.reporting import Reporter
+from iptvd.served import Served
 from iptvd.settings import Config
 from iptvd.store import Offload
 from iptvd.tokens import TokenBox
@@ -79,7 +81,13 @@ class Playing:
         self._config = config
         timeouts = Timeouts(config.connect_timeout, config.head_timeout)
         self.opener = opener = Opener(
-            reactor, connect_with(reactor, timeouts), timeouts, offload, config.user_agent, metrics
+            reactor,
+            connect_with(reactor, timeouts),
+            timeouts,
+            offload,
+            config.user_agent,
+            metrics,
+            connect_with(reactor, timeouts, Faraway(reactor, is_private)),
         )
         self.slots = slots = Slots(self._limit_of)
         self._sources = LiveSources(opener, reactor, sliced, ffmpeg, config.hls_variant_cap * 1000)
@@ -88,9 +96,10 @@ class Playing:
             lineup.sources, self._sources, slots, reactor, wall, self._budget, live_settings(config)
         )
         self.activity = Activity(reactor, wall)
-        self.reporter = reporter = Reporter(self.activity, metrics, self._find, reactor)
+        self.served = served = Served(metrics, wall)
+        self.reporter = reporter = Reporter(self.activity, served, self._find, reactor)
         reporter.watch(slots)
-        live.switched = reporter.switched
+        live.switched = self._switched
         self.reach = Reach(wall, reporter.reach_changed)
         watched = Watched(reporter, self.reach)
         self.hub = hub = Hub(lineup.sources, opener, watched, reactor, wall, config.max_streams, slots, accounts)
@@ -99,7 +108,7 @@ class Playing:
         self.hls = HlsRelay(
             hub, TokenBox(token_key, wall), self._find, reactor, sliced, config.proxy_content, self.cache
         )
-        self.hls.switching.switched = reporter.switched
+        self.hls.switching.switched = self._switched
         self.packaged = PackagedHls(hub, live, self._find, reactor, wall, config.hls_target)
         self._pipes = PipePool() if AVAILABLE else None
         means = Means(reactor, reactor, self._pipes, config.stall_timeout, config.client_timeout)
@@ -141,6 +150,10 @@ class Playing:
 
     def _find(self, channel_id: int) -> Channel | None:
         return self._lineup.lineup.by_id.get(channel_id)
+
+    def _switched(self, channel: Channel, former: str, source: str, reason: str) -> None:
+        self.served.switched(channel, former, source, reason)
+        self.reporter.switched(channel, former, source, reason)
 
     def _limit_of(self, provider: str) -> int:
         """A provider's connections: as the settings say, else as the provider says itself."""

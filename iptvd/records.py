@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import DeferredLock
+from twisted.python.failure import Failure
 
 from iptvd.errors import StoreError
+from iptvd.finishing import finished
 from iptvd.interfaces import IStore
 from iptvd.log import Log
 
@@ -21,6 +23,9 @@ _NOTHING: Mapping[str, Record] = MappingProxyType({})
 class Records:
     """
     All of it.
+
+    A change that has begun is made, whether or not whoever asked for it still waits: what is in memory is what is on
+    disk.
 
     :ivar unreadable: why what was kept cannot be read, empty when it could; nothing is known then, and nothing is
         kept until the daemon is started again.
@@ -35,7 +40,7 @@ class Records:
         self._store = store
         self._kinds: dict[str, dict[str, Record]] = {}
         self._listeners: dict[str, list[Callable[[str], None]]] = {}
-        # One change at a time, so that what is in memory is what is on disk.
+        # One change at a time, so that they are made in the order in which they were asked for.
         self._changing = DeferredLock()
 
     def load(self) -> None:
@@ -60,7 +65,7 @@ class Records:
 
         :raises StoreError: when it cannot be kept; nothing has changed then.
         """
-        await self._change(kind, name, value)
+        await finished(self._change(kind, name, value))
 
     async def remove(self, kind: str, name: str) -> None:
         """
@@ -68,19 +73,24 @@ class Records:
 
         :raises StoreError: when that cannot be kept; nothing has changed then.
         """
-        if name in self.all(kind):
-            await self._change(kind, name, None)
+        await finished(self._change(kind, name, None))
 
     async def _change(self, kind: str, name: str, value: Record | None) -> None:
         if self.unreadable:
             raise StoreError(f"nothing can be kept: {self.unreadable}")
         await self._changing.acquire()
         try:
+            if value is None and name not in self.all(kind):
+                return
             await self._keep(kind, name, value)
         finally:
             self._changing.release()
         for call in self._listeners.get(kind, ()):
-            call(name)
+            try:
+                call(name)
+            except Exception:
+                # It is kept, and the others have to hear of it: one of them ends what is no longer allowed.
+                self.log.fault("a fault of ours, with what was kept", Failure())
 
     async def _keep(self, kind: str, name: str, value: Record | None) -> None:
         store: Any = self._store
@@ -88,6 +98,7 @@ class Records:
             await (store.remove(kind, name) if value is None else store.put(kind, name, value))
         except StoreError as error:
             self.failure = error.sentence
+            self.log.error("what the API was told cannot be kept: {reason}", reason=error.sentence)
             raise
         self.failure = ""
         records = self._kinds.setdefault(kind, {})

@@ -16,6 +16,7 @@ from iptvd.discovery import discover
 from iptvd.interfaces import IProviderMaker
 from iptvd.reminding import SOON
 from iptvd.settings import DEFAULT_FILE, PREFIX, SETTINGS, Setting, shown
+from iptvd.webhook_settings import MOST_RETRIES
 from iptvd.webhooks import PAUSES, QUEUE
 
 _TOP = f"""# Settings
@@ -85,7 +86,8 @@ sees what those before it have written.
 
 _WEBHOOKS = f"""## Webhooks
 
-Each `[[webhook]]` of the settings file is told what happens, by POST requests.
+Each `[[webhook]]` of the settings file is told what happens, by POST requests. Others can be added by way of the API
+while the daemon runs: see [channels-api.md](channels-api.md).
 
 | key | meaning | default |
 |---|---|---|
@@ -95,14 +97,15 @@ Each `[[webhook]]` of the settings file is told what happens, by POST requests.
 | `secret` | What the requests are signed with. | none: not signed |
 | `timeout` | How long it has to answer: a time from 1 to 60 seconds. | `10` |
 | `nearby` | Whether it may be on this machine or at a link-local address. | `false` |
+| `retries` | How often the same is sent again when it is not taken: up to {MOST_RETRIES} times. | `{len(PAUSES)}` |
 
 The body is JSON, the same as in `/api/live`: `event_id` (a number as text, higher with each event), `event_type`,
 `stream_id` (the channel's id as text, or empty), `timestamp` (ISO 8601, UTC) and `data`. The headers `X-Iptvd-Event`
 and `X-Iptvd-Delivery` repeat type and id. With a secret there is `X-Iptvd-Signature`: `sha256=` and the HMAC with
 SHA-256 of the body, in hexadecimal.
 
-Any answer but one with a 2xx status is a failure, after which the same is sent again, {len(PAUSES)} times at most,
-with growing pauses. Each webhook has a queue of its own, of {QUEUE} events: what does not fit pushes out what has
+Any answer but one with a 2xx status is a failure, after which the same is sent again, `retries` times at most, with
+growing pauses. Each webhook has a queue of its own, of {QUEUE} events: what does not fit pushes out what has
 waited longest. `/metrics` counts what was delivered, what failed and what was dropped
 (`iptvd_webhook_events_total`).
 

@@ -89,6 +89,7 @@ class ProviderRunner(Repeating):
     :ivar entries: the last good ones.
     :ivar provider: what it asks.
     :ivar proxy: through which its sources are to be had, None for straight.
+    :param file: where they are kept; None for a provider that keeps them itself, and may have none.
     :param changed: called when ``entries`` has become another list.
     :param refreshed: called after each refresh with its result, for the metrics.
     """
@@ -99,7 +100,7 @@ class ProviderRunner(Repeating):
         self,
         status: ProviderStatus,
         provider: IProvider,
-        file: RowsFile,
+        file: RowsFile | None,
         clock: IReactorTime,
         wall: Callable[[], float],
         interval: float,
@@ -126,9 +127,13 @@ class ProviderRunner(Repeating):
         self._status.next_refresh = self._wall() + due if due is not None else None
         return self._status
 
-    def refresh(self) -> None:
-        """Refresh now, unless that is being done."""
-        self.now()
+    def refresh(self, *, afresh: bool = False) -> None:
+        """
+        Refresh now, unless that is being done.
+
+        :param afresh: see `Repeating.now`.
+        """
+        self.now(afresh=afresh)
 
     async def resolve(self, entry: Entry) -> Sequence[Source]:
         """See `IProvider.resolve`; what an origin refuses is resolved anew by a provider that `IRenews`."""
@@ -140,6 +145,8 @@ class ProviderRunner(Repeating):
 
     async def _load(self) -> None:
         """What was good last."""
+        if self._file is None:
+            return
         found: list[Entry] = []
         try:
             fetched = await self._file.load_dated(lambda row: found.append(from_row(row)))
@@ -165,7 +172,7 @@ class ProviderRunner(Repeating):
         status = self._status
         try:
             listing = await self.provider.fetch()
-            if listing is not None and not listing.entries:
+            if listing is not None and not listing.entries and self._file is not None:
                 raise ProviderError(ProviderState.NOT_UNDERSTOOD, "it lists nothing at all")
         except ProviderError as error:
             delay = self._failed(error.state, error.sentence)
@@ -181,8 +188,9 @@ class ProviderRunner(Repeating):
             if listing is not None:
                 status.account, status.skipped = listing.account, listing.skipped
                 await self._keep(now, listing.entries)
-                self.entries = listing.entries
-                self._changed()
+                before, self.entries = self.entries, listing.entries
+                if before or self.entries:
+                    self._changed()
             status.state, status.sentence, status.failures = ProviderState.OK, "", 0
             status.entries, status.last_good = len(self.entries), now
             self.log.info("{provider}: {entries} entries", provider=status.name, entries=status.entries)
@@ -191,6 +199,8 @@ class ProviderRunner(Repeating):
         return delay
 
     async def _keep(self, now: float, entries: Sequence[Entry]) -> None:
+        if self._file is None:
+            return
         try:
             await self._file.save_dated(now, map(to_row, entries))
         except StoreError as error:

@@ -82,6 +82,11 @@ class Edited:
     guide_shift: int = 0
 
 
+def unedited(entry: Entry) -> Edited:
+    """An entry as its provider has it."""
+    return Edited(entry.name, entry.group, entry.tvg_id, entry.logo, entry.number, entry.sharing)
+
+
 @frozen
 class _Step:
     """A rule made ready: ``writes`` are positions with the text, or what makes it out of the match."""
@@ -113,7 +118,7 @@ class Rules:
         steps, kept = self._chains.get(at) or self._chain(at)
         number, sharing, guide_shift = entry.number, entry.sharing, 0
         if not steps:
-            return Edited(entry.name, entry.group, entry.tvg_id, entry.logo, number, sharing)
+            return unedited(entry)
         values = [entry.name, entry.group, entry.tvg_id, entry.key, entry.logo, ""]
         for step in steps:
             found = step.search(values[step.at])
@@ -142,11 +147,16 @@ class Rules:
         return chain
 
 
-def _written(position: int, text: str, old: str) -> str:
-    """The text as it may be written: nothing that could break a line-based playlist, and no entry without a name."""
+def printable(text: str) -> str:
+    """The text with nothing in it that could break a line-based playlist."""
     if not text.isprintable():
         text = "".join(each if each.isprintable() else " " for each in text)
-    text = text.strip()
+    return text.strip()
+
+
+def _written(position: int, text: str, old: str) -> str:
+    """The text as it may be written: nothing that could break a line-based playlist, and no entry without a name."""
+    text = printable(text)
     if position == _NAME and not text:
         return old
     if position == _LOGO and text and not text.startswith(("http://", "https://")):

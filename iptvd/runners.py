@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -29,6 +29,7 @@ class Runners:
     :param ffmpeg: the program's path, or empty.
     :param sliced: see `iptvd.slices.Slicer`.
     :param changed: see `iptvd.refresh.ProviderRunner`, as of ``refreshed``.
+    :param built_in: providers that are always there, by name; they keep what they list themselves.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class Runners:
         sliced: Callable[[Iterator[object]], Awaitable[None]],
         changed: Callable[[], None],
         refreshed: Callable[[str, ProviderState], None],
+        built_in: Mapping[str, IProvider] | None = None,
     ) -> None:
+        self._built_in = dict(built_in or {})
         self._state_dir = state_dir
         self._fetchers = fetchers
         self._rows = rows
@@ -60,13 +63,17 @@ class Runners:
 
     def configure(self, loaded: Loaded) -> dict[str, ProviderRunner]:
         """
-        The runner of each provider that is enabled: the one there is, where nothing has changed for it.
+        The runner of each provider that is enabled, and then of those that are always there.
+
+        It is the one there is, where nothing has changed for it.
 
         :raises IptvdError: when one cannot be made; those there are stay then.
         """
         config = loaded.config
         made: dict[str, tuple[_Terms, ProviderRunner]] = {}
-        for spec in config.providers:
+        for spec in (*config.providers, *(ProviderSpec(name, name, None) for name in self._built_in)):
+            if spec.name in made:
+                raise ConfigError(f'There is a provider of our own with the name "{spec.name}": give yours another.')
             if spec.enabled:
                 terms = _terms(config, spec)
                 present = self._present.get(spec.name)
@@ -77,6 +84,9 @@ class Runners:
         return {name: runner for name, (_, runner) in made.items()}
 
     def _runner(self, loaded: Loaded, spec: ProviderSpec, interval: float, proxy: Proxy | None) -> ProviderRunner:
+        built_in = self._built_in.get(spec.name)
+        if built_in is not None:
+            return self._keeping(spec, built_in, None, interval, proxy)
         folder = self._state_dir / "providers" / spec.name
         make_folder(folder)
         context = ProviderContext(
@@ -89,10 +99,16 @@ class Runners:
             sliced=self._sliced,
             run=self._run,
         )
+        file = self._rows(f"providers/{spec.name}/lineup.rows", "entries 1")
+        return self._keeping(spec, _made(loaded, spec, context), file, interval, proxy)
+
+    def _keeping(
+        self, spec: ProviderSpec, provider: IProvider, file: RowsFile | None, interval: float, proxy: Proxy | None
+    ) -> ProviderRunner:
         return ProviderRunner(
             ProviderStatus(spec.name, spec.kind),
-            _made(loaded, spec, context),
-            self._rows(f"providers/{spec.name}/lineup.rows", "entries 1"),
+            provider,
+            file,
             self._clock,
             self._wall,
             interval,

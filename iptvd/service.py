@@ -17,10 +17,14 @@ from twisted.logger import LogLevel
 
 from iptvd.admission import Admission
 from iptvd.children import Children
+from iptvd.delivery.kept_on import KeptOn
 from iptvd.epg.guides import GuideSource
 from iptvd.fetch import Fetcher
 from iptvd.garbage import GarbageService
 from iptvd.hdhomerun import TunerDiscovery
+from iptvd.kept_provider import NAME as KEPT
+from iptvd.kept_provider import KeptProvider
+from iptvd.kept_webhooks import KeptWebhooks
 from iptvd.lineup_service import LineupService
 from iptvd.listening import ListenService, default_endpoints
 from iptvd.log import Log
@@ -28,8 +32,11 @@ from iptvd.looplag import LoopLag
 from iptvd.metrics import Metrics
 from iptvd.model import ProviderState
 from iptvd.notify import Notifier, WatchdogService
+from iptvd.overrides import Overrides
+from iptvd.passwords import Passwords
 from iptvd.playing import Playing
 from iptvd.posting import Posting
+from iptvd.proxied import ProxiedFactory, for_proxies
 from iptvd.proxies import Fetchers
 from iptvd.quiet import QuietService, give_back_memory
 from iptvd.refresh import ProviderRunner
@@ -39,9 +46,11 @@ from iptvd.settings import Config, Loaded
 from iptvd.slices import Slicer
 from iptvd.sqlite_store import SqliteStore
 from iptvd.store import Offload, RowsFile, open_state_dir
+from iptvd.streams import Streams
 from iptvd.telling import Telling
 from iptvd.tokens import load_key
 from iptvd.tuners import Tuners
+from iptvd.web.edges import Edges
 from iptvd.web.logo import LogoCache
 from iptvd.web.site import IptvdSite
 from iptvd.web.tree import Parts, WhatIsOn, build_tree
@@ -50,7 +59,17 @@ from iptvd.webhooks import Webhooks
 T = TypeVar("T")
 
 #: What cannot be changed while the daemon runs.
-_NEEDS_RESTART = ("listen", "port", "host", "state_dir", "ffmpeg", "connect_timeout", "head_timeout", "user_agent")
+_NEEDS_RESTART = (
+    "listen",
+    "listen_proxy",
+    "port",
+    "host",
+    "state_dir",
+    "ffmpeg",
+    "connect_timeout",
+    "head_timeout",
+    "user_agent",
+)
 
 #: Seconds between two looks at what viewers' sockets have not taken yet.
 _LOOK_AGAIN = 0.02
@@ -102,6 +121,14 @@ class Daemon(MultiService):
         self._children = Children(reactor, reactor)
         self.fetchers = Fetchers(reactor, config.user_agent, config.connect_timeout)
         self.lineup = LineupService(self._rows("identities.rows", "identities 1"), self._sliced, self._published)
+        store = SqliteStore(self._state_dir, self._offload)
+        self.admission = Admission(store, key, config, reactor, around.wall)
+        kept = KeptProvider(
+            self.admission.records,
+            lambda: self._loaded.config.user_agent,
+            lambda: self._loaded.config.allow_private_upstreams,
+            self._kept_otherwise,
+        )
         self._runners = Runners(
             self._state_dir,
             self.fetchers,
@@ -114,9 +141,10 @@ class Daemon(MultiService):
             self._sliced,
             self.lineup.rebuild,
             self._refreshed,
+            {KEPT: kept},
         )
-        store = SqliteStore(self._state_dir, self._offload)
-        self.admission = Admission(store, key, config, reactor, around.wall)
+        overrides = Overrides(self.admission.records, self.lineup.rebuild)
+        self.lineup.overrides = lambda: overrides.all
         self.metrics = Metrics(lambda: self.lineup.statuses)
         self.lag = LoopLag(reactor, observe=self.metrics.loop_lag)
         self.playing = Playing(
@@ -132,6 +160,16 @@ class Daemon(MultiService):
             self.admission.accounts,
         )
         self.hub = self.playing.hub
+        self.streams = Streams(
+            self.admission.records,
+            kept,
+            self.lineup,
+            self.hub,
+            self.playing.live,
+            self.playing.hls,
+            self.playing.served,
+            reactor,
+        )
         self.admission.accounts.on_change(
             lambda revoked: self.hub.end_all_of(revoked, "this account may not watch any more")
         )
@@ -154,12 +192,14 @@ class Daemon(MultiService):
         posting = Posting(reactor, config.user_agent, config.connect_timeout)
         self.webhooks = Webhooks(self.playing.activity, posting, reactor, around.random)
         self.metrics.registry.register(self.webhooks)
+        self.kept_webhooks = KeptWebhooks(self.admission.records, self.webhooks)
         self.tuners = Tuners(
             load_key(self._state_dir / "hdhomerun.key"),
             self.playing.faces.lineup,
             lambda: self.hub.max_streams,
             self.playing.slots.limit,
             self._sliced,
+            lambda: self.admission.access,
         )
         on = WhatIsOn(
             self.telling.epg.database,
@@ -186,10 +226,19 @@ class Daemon(MultiService):
             self.admission,
             lambda: self._loaded.config,
             self._offload,
+            Passwords(self._offload),
+            self.kept_webhooks,
+            KeptOn(self.playing.live, around.wall),
+            self.streams,
         )
-        self.site = IptvdSite(build_tree(parts), lambda: self.admission.access, self.admission.logins, reactor)
+        self.edges = Edges(reactor, config)
+        self.site = IptvdSite(
+            build_tree(parts), lambda: self.admission.access, self.admission.logins, reactor, self.edges
+        )
         alternatives: Sequence[Sequence[str]] = [[each] for each in config.listen]
         self.listening = ListenService(reactor, alternatives or default_endpoints(config.host, config.port), self.site)
+        proxied = ProxiedFactory(self.site, lambda: self._loaded.config.trusted_proxies, reactor)
+        self.listening_for_proxies = ListenService(reactor, for_proxies(config.listen_proxy), proxied)
         self.discovery = TunerDiscovery(
             self.tuners, self.site, lambda: self.listening.ports, lambda: self.admission.access.trust, reactor
         )
@@ -205,6 +254,7 @@ class Daemon(MultiService):
     def privilegedStartService(self) -> None:
         """Bind the ports, while we may still be root."""
         self.listening.bind()
+        self.listening_for_proxies.bind()
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -214,6 +264,8 @@ class Daemon(MultiService):
             self.log.warn("{notice}", notice=notice)
         for address in self.listening.addresses:
             self.log.info("listening on {address}", address=address)
+        for address in self.listening_for_proxies.addresses:
+            self.log.info("listening for proxies on {address}", address=address)
         self._around.notifier.ready(self._status())
 
     def stopService(self) -> Deferred[Any]:
@@ -225,6 +277,7 @@ class Daemon(MultiService):
     async def _stop(self) -> None:
         until = self._around.reactor.seconds() + self._loaded.config.drain_timeout
         await self.listening.stopService()
+        await self.listening_for_proxies.stopService()
         await self.hub.drain(self._loaded.config.drain_timeout)
         self.playing.activity.close()
         await self._sent(until)
@@ -268,6 +321,7 @@ class Daemon(MultiService):
         for notice in loaded.notices:
             self.log.warn("{notice}", notice=notice)
         self.admission.configure(config)
+        self.edges.limits = config
         self.playing.reconfigure(config)
         self.logos.limit = config.logo_cache_mb << 20
         self._configure(config, runners)
@@ -280,7 +334,7 @@ class Daemon(MultiService):
         Log.least = LogLevel.levelWithName(config.log_level)
         self.lineup.configure(runners, Rules(config.rules), config.merge_by_tvg_id)
         self.telling.configure(config)
-        self.webhooks.configure(config.webhooks)
+        self.kept_webhooks.configure(config)
         self.tuners.configure(config.hdhomerun, config.hdhomerun_tuners)
         self.discovery.configure(config)
 
@@ -295,6 +349,12 @@ class Daemon(MultiService):
         return RowsFile(self._state_dir / path, kind, self._sliced, self._offload)
 
     # The rest
+
+    def _kept_otherwise(self) -> None:
+        """What the API keeps for the lineup is something else than before."""
+        runner = self.lineup.runners.get(KEPT)
+        if runner is not None:
+            runner.refresh(afresh=True)
 
     def _refreshed(self, provider: str, state: ProviderState) -> None:
         self.hub.forget_forms()

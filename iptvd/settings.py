@@ -135,6 +135,13 @@ class Config:
         option="--listen",
         shown="`port` on every address, IPv4 and IPv6",
     )
+    listen_proxy: tuple[str, ...] = _setting(
+        ENDPOINTS,
+        (),
+        "Where `trusted_proxies` connect, and nobody else, that tell of their clients by the PROXY protocol (version 1 "
+        "or 2): `tcp:` endpoints.",
+        shown="nowhere",
+    )
     port: int = _setting(whole(1, 65535), 8085, "The TCP port, where `listen` is not set.")
     host: str = _setting(
         ADDRESS,
@@ -191,7 +198,8 @@ class Config:
     trusted_proxies: tuple[Network, ...] = _setting(
         NETWORKS,
         (),
-        "Reverse proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.",
+        "Reverse proxies whose word about their clients is believed: the headers `Forwarded`, `X-Forwarded-*` and "
+        "`CF-Connecting-IP`, and the PROXY protocol at `listen_proxy`.",
         shown="none",
     )
     trusted_networks: tuple[Network, ...] = _setting(
@@ -217,6 +225,11 @@ class Config:
         YES_NO,
         True,
         "Whether streams and channels that are made by way of the API may lead into this network.",
+    )
+    allow_nearby_webhooks: bool = _setting(
+        YES_NO,
+        False,
+        "Whether webhooks that are added by way of the API may lead to this machine itself, or be link-local.",
     )
     request_rate: int = _setting(
         whole(0, 1_000_000),
@@ -329,7 +342,8 @@ class Config:
         TUNERS,
         (),
         "Tuners besides the one with every live channel, each with the channels of some groups or providers: "
-        "`sports?group=Sports` is at `/hdhr/sports`.",
+        "`sports?group=Sports` is at `/hdhr/sports`. One with `user=bob` is that user's: it has what they may see; in "
+        "`trusted_networks` it needs no token, and tells theirs.",
         shown="none",
     )
     rules: tuple[Rule, ...] = field(default=(), metadata={"help": "The rules of the lineup, in their order."})

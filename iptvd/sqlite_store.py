@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ MIGRATIONS = (
     """,
 )
 
+_REMOVE = "DELETE FROM record WHERE kind = ? AND name = ?"
 _PUT = "INSERT INTO record VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 
 
@@ -57,36 +58,28 @@ class SqliteStore:
 
     async def put(self, kind: str, name: str, value: Mapping[str, object]) -> None:
         """See `IStore.put`."""
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        await self._change(_PUT, kind, name, text)
+        await self._offload(self._trying, lambda: self._change(_PUT, kind, name, json.dumps(value)))
 
     async def remove(self, kind: str, name: str) -> None:
         """See `IStore.remove`."""
-        await self._change("DELETE FROM record WHERE kind = ? AND name = ?", kind, name)
+        await self._offload(self._trying, lambda: self._change(_REMOVE, kind, name))
 
-    async def _change(self, statement: str, *values: str) -> None:
-        def change() -> None:
-            with closing(self._open()) as database, database:
-                database.execute(statement, values)
+    def _change(self, statement: str, *values: str) -> None:
+        with self._open() as database, database:
+            database.execute(statement, values)
 
-        await self._offload(self._trying, change)
-
-    def _open(self) -> sqlite3.Connection:
-        # Tokens are in it: SQLite would let everybody read a file that it makes.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        database = sqlite3.connect(self.path, PATIENCE)
-        database.execute("PRAGMA journal_mode = WAL")
-        return database
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with _private(self.path) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            yield database
 
     def _load(self) -> dict[str, dict[str, Mapping[str, object]]]:
-        with closing(self._open()) as database:
+        with self._open() as database:
             self._migrate(database)
             kinds: dict[str, dict[str, Mapping[str, object]]] = {}
             for kind, name, text in database.execute("SELECT kind, name, value FROM record ORDER BY rowid"):
-                value = json.loads(text)
-                if not isinstance(value, dict):
-                    raise ValueError("a record is no object")
-                kinds.setdefault(kind, {})[name] = value
+                kinds.setdefault(kind, {})[name] = _read(text)
             return kinds
 
     def _migrate(self, database: sqlite3.Connection) -> None:
@@ -94,10 +87,16 @@ class SqliteStore:
         if version > len(MIGRATIONS):
             raise StoreError(f"{NAME} is of a newer iptvd: use that, or put an older {NAME} in its place")
         if 0 < version < len(MIGRATIONS):
-            with closing(sqlite3.connect(f"{self.path}.{version}")) as copy:
-                database.backup(copy)
+            self._back_up(database, version)
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            database.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+            database.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+    def _back_up(self, database: sqlite3.Connection, version: int) -> None:
+        partial = self.path.with_name(f".{NAME}.{os.getpid()}.partial")
+        partial.unlink(missing_ok=True)
+        with _private(partial) as copy:
+            database.backup(copy)
+        partial.replace(self.path.with_name(f"{NAME}.{version}"))
 
     def _trying(self, work: Callable[[], T]) -> T:
         """
@@ -109,10 +108,31 @@ class SqliteStore:
             return work()
         except sqlite3.OperationalError as error:
             # Locked, full, not to be written: SQLite's own words name neither values nor paths.
-            raise StoreError(f"{NAME} in the state directory cannot be used now: {error}") from None
-        except (sqlite3.DatabaseError, ValueError):
+            raise StoreError(f"{NAME} in the state directory cannot be used: {error}") from None
+        except sqlite3.DatabaseError:
             raise StoreError(
                 f"{NAME} in the state directory is damaged: put a copy in its place, or move it away to begin anew"
             ) from None
+        except UnicodeEncodeError:
+            raise StoreError("what is to be kept is not text: it has half a character") from None
         except OSError as error:
             raise StoreError(f"{NAME} in the state directory cannot be used: {error.strerror}") from None
+
+
+@contextmanager
+def _private(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database that only we can read, made where there is none."""
+    # Tokens are in it: SQLite would let everybody read a file that it makes.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(path, PATIENCE)) as database:
+        yield database
+
+
+def _read(text: object) -> Mapping[str, object]:
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise sqlite3.DatabaseError("a record is no object")
+    return value

@@ -5,7 +5,8 @@ A proxy in front of the daemon tells in headers who the client is and what the c
 write such headers, so they count only when they come from a proxy that the operator trusts. Of a list to which each
 proxy has appended, what counts is the item that the outermost trusted proxy wrote: everything to the left of it was
 claimed by somebody unknown. What is in doubt costs a request its trust and never fails it. So a trusted proxy has to
-set or append ``Forwarded`` or ``X-Forwarded-For``: one that does neither makes its clients look like itself.
+set or append ``Forwarded`` or ``X-Forwarded-For``, or be Cloudflare's, which sets ``CF-Connecting-IP``: one that does
+none of this makes its clients look like itself. Where several of them name different clients, nobody is believed.
 
 A name in ``Host`` that is not ours is refused, because a web page can let its own name point at this machine (DNS
 rebinding) and then speak to us with its visitor's address.
@@ -134,8 +135,13 @@ class _Reading:
         if hops := self.listed("x-forwarded-for"):
             ways.append(hops)
         clients = [self._walk(way, peer, proxies) for way in ways]
-        # A proxy that writes one of the two may let the other through as its client wrote it.
-        if not clients or clients[0] != clients[-1]:
+        if alone := self._headers("cf-connecting-ip"):
+            # Cloudflare replaces what its client has sent; it is the client's address, and no list.
+            told = self.understood(parse_address, ",".join(alone).strip(), None)
+            named = [client for client in clients if client.address == told]
+            clients.append(named[0] if named else _Client(told or peer, 0, False))
+        # A proxy that writes one of these may let the others through as its client wrote them.
+        if not clients or any(client != clients[0] for client in clients):
             self.sound = False
         return clients[0] if clients else _Client(peer, 0, False)
 
@@ -203,7 +209,14 @@ class Trust:
             self._names.add(self._public.place.name)
 
     def judge(
-        self, peer: str | None, secure: bool, headers: HeaderValues, local_port: int, local_address: str = ""
+        self,
+        peer: str | None,
+        secure: bool,
+        headers: HeaderValues,
+        local_port: int,
+        local_address: str = "",
+        *,
+        relayed: bool = False,
     ) -> Caller:
         """
         Who a request is from, and by which URL it came.
@@ -212,6 +225,7 @@ class Trust:
         :param secure: whether the connection itself is TLS.
         :param local_port: the port it came to, or 0.
         :param local_address: the address it came to; with the port, what is left when nothing names a host.
+        :param relayed: whether it is a trusted proxy that has told these addresses (PROXY protocol).
         :raises HostRefused: when it names a host that is not ours.
         """
         address = _address_or_none(peer or "")
@@ -232,7 +246,7 @@ class Trust:
             trusted=certain and _within(client.address, self._networks),
             via_untrusted_proxy=client.further,
             certain=certain and client.address is not None,
-            direct=not passed,
+            direct=not passed and not relayed,
         )
 
     def _base_url(self, told: _Told, secure: bool, hosts: Sequence[str], local: Place) -> str:

@@ -12,10 +12,12 @@ from attrs import field, frozen
 from iptvd.activity import Kind
 from iptvd.errors import ConfigError, ProtocolError
 from iptvd.protocols.urls import split_url
-from iptvd.values import LONGEST, YES_NO, Form, seconds
+from iptvd.values import LONGEST, YES_NO, Form, seconds, whole
 
 #: How many there can be.
 MOST = 50
+#: How often one can be tried again.
+MOST_RETRIES = 10
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -31,6 +33,7 @@ class Webhook:
     :ivar secret: what its requests are signed with, empty where they are not.
     :ivar timeout: seconds that it has to answer.
     :ivar nearby: whether it may be on this machine or link-local.
+    :ivar retries: how often it is tried again to tell it something.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Webhook:
     secret: str = field(default="", repr=False)
     timeout: float = 10.0
     nearby: bool = False
+    retries: int = 3
 
 
 def _name(value: object) -> str:
@@ -47,7 +51,12 @@ def _name(value: object) -> str:
     return value
 
 
-def _url(value: object) -> str:
+def webhook_url(value: object) -> str:
+    """
+    Where a webhook may lead.
+
+    :raises ValueError: for anything but an http or https URL.
+    """
     if not isinstance(value, str) or not value.isprintable() or " " in value:
         raise ValueError
     try:
@@ -75,11 +84,12 @@ def _toml(right: str, read: Any) -> Form[Any]:
 
 _FORMS: Mapping[str, Form[Any]] = {
     "name": _toml("1 to 32 letters, digits, - and _", _name),
-    "url": _toml("an http or https URL", _url),
+    "url": _toml("an http or https URL", webhook_url),
     "events": _toml(f"a list of some of {', '.join(kind.value for kind in Kind)}", _events),
     "secret": _toml(f"a text of 1 to {LONGEST} characters", _secret),
     "timeout": seconds(1, 60),
     "nearby": YES_NO,
+    "retries": whole(0, MOST_RETRIES),
 }
 
 

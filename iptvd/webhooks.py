@@ -21,14 +21,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from iptvd.activity import Activity, Happening
+from iptvd.activity import Activity, Happening, Kind
 from iptvd.errors import IptvdError
 from iptvd.log import Log
 from iptvd.webhook_settings import Webhook
 
 #: What waits for one webhook at most.
 QUEUE = 200
-#: Seconds before each further attempt.
+#: Seconds before each further attempt; where there are more, the last counts for them.
 PAUSES = (1.0, 4.0, 16.0)
 #: The share by which they vary, so that many do not come at once to what has just come back.
 JITTER = 0.25
@@ -44,6 +44,11 @@ class Counts:
     delivered: int = 0
     failed: int = 0
     dropped: int = 0
+
+
+def pauses(retries: int) -> Sequence[float]:
+    """Seconds before each further attempt."""
+    return [PAUSES[min(done, len(PAUSES) - 1)] for done in range(retries)]
 
 
 def signature(secret: str, body: bytes) -> str:
@@ -123,6 +128,17 @@ class Hook:
 
     async def _deliver(self, happening: Happening) -> str:
         """Try until it is taken; gives why it was not, or nothing."""
+        reason = ""
+        for pause in (*pauses(self.webhook.retries), None):
+            reason = await self.attempt(happening)
+            if not reason:
+                return ""
+            if pause is not None:
+                await deferLater(self._clock, pause * (1 + self._random.uniform(-JITTER, JITTER)))
+        return reason
+
+    async def attempt(self, happening: Happening) -> str:
+        """Try once; gives why it was not taken, or nothing."""
         body = happening.json
         headers = {
             "Content-Type": "application/json",
@@ -131,19 +147,11 @@ class Hook:
         }
         if self.webhook.secret:
             headers["X-Iptvd-Signature"] = signature(self.webhook.secret, body)
-        reason = ""
-        for pause in (*PAUSES, None):
-            try:
-                status = await self._post(self.webhook, headers, body)
-            except IptvdError as error:
-                reason = error.sentence
-            else:
-                if 200 <= status < 300:
-                    return ""
-                reason = f"it answers with status {status}"
-            if pause is not None:
-                await deferLater(self._clock, pause * (1 + self._random.uniform(-JITTER, JITTER)))
-        return reason
+        try:
+            status = await self._post(self.webhook, headers, body)
+        except IptvdError as error:
+            return error.sentence
+        return "" if 200 <= status < 300 else f"it answers with status {status}"
 
 
 class Webhooks(Service, Collector):
@@ -172,6 +180,23 @@ class Webhooks(Service, Collector):
         for hook in former.values():
             hook.stop()
         self._listen()
+
+    @property
+    def webhooks(self) -> Sequence[Webhook]:
+        """Those that there are."""
+        return [hook.webhook for hook in self._hooks.values()]
+
+    async def test(self, name: str) -> str:
+        """
+        Tell one of them something that has not happened, once and at once.
+
+        :return: why it was not taken, or nothing.
+        """
+        hook = self._hooks[name]
+        wanted = hook.webhook.events
+        kind = next(kind for kind in (Kind.STREAM_STARTED, *Kind) if kind in wanted)
+        facts = {"test": True, "message": "Nothing has happened: this is a test."}
+        return await hook.attempt(Happening(0, self._activity.now, kind, 0, facts))
 
     def startService(self) -> None:
         """Tell of what happens from now on."""

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from iptvd.accounts import User
 from iptvd.activity import Activity
 from iptvd.admission import Admission
 from iptvd.delivery.reach import Reach
@@ -121,6 +122,12 @@ def admission(clock: Clock, store: Kept | None = None, **settings: Any) -> Admis
     return Admission(store or Kept(), bytes(KEY_SIZE), config, clock, clock.seconds)
 
 
+def join(admission: Admission, *users: User) -> None:
+    """Have these users."""
+    for user in users:
+        result(admission.accounts.put(user))
+
+
 class Anybody:
     """Whoever watches may watch everything, without end."""
 
@@ -137,7 +144,7 @@ def nothing_on() -> WhatIsOn:
     async def nothing(channel: Channel) -> list[Programme]:
         return []
 
-    def pipe(argv: Sequence[str], sink: IConsumer) -> Deferred[tuple[int, bytes]]:
+    def pipe(argv: Sequence[str], sink: IConsumer, told: bytes) -> Deferred[tuple[int, bytes]]:
         return succeed((127, b""))
 
     nowhere = Path("/nowhere/guide.db")

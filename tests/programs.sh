@@ -3,7 +3,8 @@
 set -eu
 packages=""
 for pair in mpv:mpv tsreport:tstools chromium:chromium npm:npm microsocks:microsocks tv_validate_file:xmltv-util \
-  hdhomerun_config:hdhomerun-config systemd-analyze:systemd systemd-socket-activate:systemd; do
+  hdhomerun_config:hdhomerun-config haproxy:haproxy slowhttptest:slowhttptest systemd-analyze:systemd \
+  systemd-socket-activate:systemd; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || packages="$packages ${pair##*:}"
 done
 [ -n "$packages" ] || exit 0

@@ -79,9 +79,7 @@ class AliasTests(SynchronousTestCase):
 
     def test_protection(self) -> None:
         """What would protect and cannot is refused, without repeating it."""
-        for name, words in (
-            ("SOCKS5", "socks5 (environment SOCKS5) must be host:port or user:password@host:port"),
-        ):
+        for name, words in (("SOCKS5", "socks5 (environment SOCKS5) must be host:port or user:password@host:port"),):
             with self.assertRaises(ConfigError) as caught:
                 loaded({name: "bob:canary@127.0.0.1"})
             self.assertIn(words, caught.exception.sentence)

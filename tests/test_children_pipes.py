@@ -209,3 +209,20 @@ async def test_real_pipe_that_is_cancelled() -> None:
     running.cancel()
     assert await outcome(running) is None
     assert not is_there(pid)
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_real_pipe_that_is_told_something() -> None:
+    """What a real program is to be told is its standard input, however much it is; else that is empty."""
+    code = "import sys; sys.stdout.write(sys.stdin.read().upper())"
+    for told in (b"word", b"word" * 100_000, b""):
+        sink = Sink()
+        assert await real_children().pipe([sys.executable, "-c", code], sink, told) == (0, b"")
+        assert bytes(sink.got) == told.upper()
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_real_pipe_that_does_not_listen() -> None:
+    """A real program that ends without having heard what it is told is no fault."""
+    sink = Sink()
+    assert await real_children().pipe(["true"], sink, b"word" * 100_000) == (0, b"")

@@ -16,6 +16,7 @@ from tests.makers import Maker, PanelSettings, finder
 #: For every setting: three texts that differ, the first as TOML has it, and what they come to.
 _VALUES: dict[str, tuple[str, str, str]] = {
     "listen": ('["tcp:1"]', "tcp:2", "tcp:3"),
+    "listen_proxy": ('["tcp:1"]', "tcp:2", ""),
     "port": ("1", "2", "3"),
     "host": ('"192.0.2.1"', "192.0.2.2", "192.0.2.3"),
     "public_url": ('"http://1.test"', "http://2.test", "http://3.test"),
@@ -31,6 +32,7 @@ _VALUES: dict[str, tuple[str, str, str]] = {
     "api_token": ('"a"', "b", ""),
     "manage_networks": ('["192.0.2.1"]', "192.0.2.2", ""),
     "allow_private_upstreams": ("false", "no", ""),
+    "allow_nearby_webhooks": ("true", "yes", ""),
     "request_rate": ("1", "2", ""),
     "token_rate": ("1", "2", ""),
     "connections_per_address": ("1", "2", ""),

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from iptvd.accounts import TOKEN_LENGTH, User
 from iptvd.forwarded import MAX_PREFIX
 from iptvd.hdhomerun import MOST_A_SECOND, MOST_AT_ONCE, Responder, TunerDiscovery, address_towards, port_at
 from iptvd.protocols.hdhomerun import (
@@ -30,7 +31,7 @@ from iptvd.protocols.hdhomerun import (
 from iptvd.settings import Config
 from iptvd.trust import Trust
 from iptvd.tuners import Tuner, Tuners
-from tests.doubles import sliced
+from tests.doubles import admission, join, sliced
 from tests.web.building import Later, entries, lineup_of
 
 ASKED = write_packet(Packet(DISCOVER_REQUEST, ()))
@@ -73,7 +74,8 @@ class DiscoveryTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
         lineup = lineup_of(*entries(2))
-        self.tuners = Tuners(b"seed", lambda: lineup, lambda: 3, lambda name: 0, sliced)
+        self.admission = admission(self.reactor)
+        self.tuners = Tuners(b"seed", lambda: lineup, lambda: 3, lambda name: 0, sliced, lambda: self.admission.access)
         self.tuners.configure(True, [Tuner("some", ("Group 0",))])
         self.site = Site(Resource())
         self.ports: list[Any] = [Port(IPv6Address("TCP", "::", 8085), self.site)]
@@ -189,6 +191,29 @@ class AnsweringTests(DiscoveryTestCase):
     def test_strangers(self) -> None:
         """Who is in no trusted network hears nothing."""
         self.assertEqual(self.answers(STRANGER), [])
+        join(self.admission, User("bob", "bobs-token"))
+        self.tuners.configure(True, [Tuner("b", user="bob")])
+        self.assertEqual(self.answers(STRANGER), [])
+
+    def test_users(self) -> None:
+        """With users, the tuners of those who may watch are found, by addresses that hold their tokens."""
+        tuners = [Tuner("b", user="bob"), Tuner("e", user="eve"), Tuner("n", user="nobody"), Tuner("x", ("Group 0",))]
+        self.tuners.configure(True, tuners)
+        self.assertEqual(len(self.answers()), 5)
+        join(self.admission, User("bob", "bobs-token", max_connections=1), User("eve", "eves-token", active=False))
+        responder, wire = self.responder()
+        responder.datagramReceived(ASKED, (HOME, 40000))
+        ((values, _),) = wire.sent
+        base = b"http://192.168.1.10:8085/~bobs-token/hdhr/b"
+        self.assertEqual((values[BASE_URL], values[LINEUP_URL]), (base, base + b"/lineup.json"))
+        self.assertEqual(values[TUNER_COUNT], b"\1")
+        self.assertEqual(int.from_bytes(values[DEVICE_ID], "big"), self.tuners.device_id(tuners[0]))
+
+    def test_a_token_that_is_too_long(self) -> None:
+        """A tuner whose address does not fit into an answer is not found, and the others are."""
+        self.tuners.configure(True, [Tuner("b", user="bob"), Tuner("e", user="eve")])
+        join(self.admission, User("bob", "x" * 1000), User("eve", "eves-token"))
+        self.assertEqual(self.answers(), ["http://192.168.1.10:8085/~eves-token/hdhr/e"])
 
     def test_what_is_no_question(self) -> None:
         """What is no question is not answered, and does no harm."""
@@ -219,6 +244,10 @@ class AnsweringTests(DiscoveryTestCase):
         self.trust = self.trusting(longest)
         self.tuners.configure(True, [Tuner("x" * 32, ("Group 0",))])
         self.assertEqual(self.answers(), [longest, f"{longest}/hdhr/{'x' * 32}"])
+        token = "x" * TOKEN_LENGTH
+        join(self.admission, User("bob", token))
+        self.tuners.configure(True, [Tuner("x" * 32, user="bob")])
+        self.assertEqual(self.answers(), [f"{longest}/~{token}/hdhr/{'x' * 32}"])
 
     def test_a_flood(self) -> None:
         """Of a flood of questions so many are answered in a second, and more in the next."""

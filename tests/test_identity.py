@@ -78,3 +78,11 @@ class IdentitiesTests(SynchronousTestCase):
         for row in rows:
             with self.assertRaises((TypeError, ValueError)):
                 Identities().take(row)
+
+    def test_finding(self) -> None:
+        """A name that has no id yet is not given one by being looked for."""
+        identities = Identities()
+        self.assertIsNone(identities.find("p\0x"))
+        self.assertFalse(identities.changed)
+        self.assertEqual(identities.find("p\0x"), None)
+        self.assertEqual(identities.id_of("p\0x"), identities.find("p\0x"))

@@ -21,13 +21,15 @@ from iptvd.interfaces import (
     IRenews,
     IScheduled,
     IShortGuide,
+    IStore,
 )
 from iptvd.providers.channels import ChannelsProvider
 from iptvd.providers.daddylive import DaddyliveProvider
 from iptvd.providers.demo import DemoProvider
 from iptvd.providers.m3u import M3UProvider
 from iptvd.providers.xtream import XtreamProvider
-from tests.doubles import Web
+from iptvd.sqlite_store import SqliteStore
+from tests.doubles import Kept, Web
 from tests.providers.test_contract import MODULES, makers_in
 
 #: What each class says that it has.
@@ -38,6 +40,7 @@ SAID = {
     DemoProvider: (IProvider,),
     M3UProvider: (IProvider, IArchive),
     XtreamProvider: (IProvider, IGuided, IShortGuide, IArchive),
+    SqliteStore: (IStore,),
 }
 
 
@@ -63,10 +66,12 @@ class InterfacesTests(SynchronousTestCase):
     def test_makers(self) -> None:
         """Every plugin is a maker of providers, with all that belongs to one."""
         makers = [maker for module in MODULES for maker in makers_in(module)]
-        self.assertEqual(len({maker.kind for maker in makers}), len(SAID) - 1)
+        providers = [each for each, said in SAID.items() if IProvider in said]
+        self.assertEqual(len({maker.kind for maker in makers}), len(providers))
         for maker in makers:
             self.assertTrue(verifyObject(IProviderMaker, maker))
 
     def test_what_tests_have_instead(self) -> None:
-        """What stands for the fetcher in the tests of providers can be called like it."""
+        """What stands for the fetcher and the store in tests can be called like them."""
         self.assertTrue(verifyClass(IFetcher, Web, tentative=True))
+        self.assertTrue(verifyClass(IStore, Kept, tentative=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 from attrs import evolve
@@ -28,7 +28,7 @@ ONE = Entry("1", "One", tvg_id="one")
 TWO = Entry("2", "Two")
 
 
-class LineupServiceTests(SynchronousTestCase):
+class LineupServiceTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.folder = folder_for(self)
@@ -63,6 +63,8 @@ class LineupServiceTests(SynchronousTestCase):
         service.startService()
         return service
 
+
+class LineupServiceTests(LineupServiceTestCase):
     def test_it_gathers(self) -> None:
         """What the providers list is the lineup, in their order."""
         service = self.started(Scripted(Listing([ONE])), Scripted(Listing([TWO])))
@@ -229,3 +231,91 @@ class LineupServiceTests(SynchronousTestCase):
             [(status.name, status.state) for status in service.statuses],
             [("p0", ProviderState.OK), ("p1", ProviderState.UNREACHABLE)],
         )
+
+
+class SettledTests(LineupServiceTestCase):
+    def waiting_service(self) -> tuple[LineupService, list[Deferred[None]]]:
+        """One that has loaded, whose work is done when the test says."""
+        works: list[Deferred[None]] = []
+
+        def later(steps: Iterator[object]) -> Deferred[None]:
+            for _ in steps:
+                pass
+            works.append(Deferred())
+            return works[-1]
+
+        file = RowsFile(self.folder / "identities.rows", "identities 1", sliced, offload)
+        service = LineupService(file, later, self.published.append)
+        self.addCleanup(service.stopService)
+        service.startService()
+        return service, works
+
+    def finish(self, works: list[Deferred[None]], count: int = 100) -> None:
+        """Do what is to be done now, and what follows of that, so many times."""
+        while works and count:
+            count -= 1
+            works.pop(0).callback(None)
+
+    def wait(self, service: LineupService) -> Deferred[None]:
+        return Deferred.fromCoroutine(service.settled())
+
+    def test_nothing_to_wait_for(self) -> None:
+        """Where nothing is to be put together nobody waits."""
+        self.successResultOf(self.wait(self.started(Scripted(Listing([ONE])))))
+
+    def test_once_for_all(self) -> None:
+        """Who asks for it while it is put together waits for the next time, which is the same for all of them."""
+        service, works = self.waiting_service()
+        self.finish(works)
+        service.rebuild()
+        first = self.wait(service)
+        service.rebuild()
+        service.rebuild()
+        second, third = self.wait(service), self.wait(service)
+        self.finish(works, 2)
+        self.successResultOf(first)
+        self.assertNoResult(second)
+        self.assertEqual(len(works), 1)
+        third.addErrback(lambda failure: None)
+        third.cancel()
+        self.finish(works)
+        self.successResultOf(second)
+        self.assertEqual(works, [])
+
+    def test_before_the_ids_are_there(self) -> None:
+        """Who asks before the ids are loaded waits until the lineup is there, too."""
+        works: list[Deferred[None]] = []
+
+        class Slow(RowsFile):
+            async def load(self, take: Callable[[object], None]) -> bool:
+                works.append(Deferred())
+                await works[-1]
+                return await super().load(take)
+
+        file = Slow(self.folder / "identities.rows", "identities 1", sliced, offload)
+        service = LineupService(file, sliced, self.published.append)
+        service.configure({"p": self.runner(service, "p", Scripted(Listing([ONE])))}, Rules(()), False)
+        self.addCleanup(service.stopService)
+        service.startService()
+        waiting = self.wait(service)
+        self.assertNoResult(waiting)
+        works.pop().callback(None)
+        self.successResultOf(waiting)
+        self.assertEqual(len(service.lineup.channels), 1)
+
+    def test_stopping(self) -> None:
+        """Nobody waits for ever for what is not put together any more."""
+        service, works = self.waiting_service()
+        self.finish(works)
+        service.rebuild()
+        service.rebuild()
+        waiting = self.wait(service)
+        service.stopService()
+        self.successResultOf(waiting)
+
+    def test_the_channel_of_an_entry(self) -> None:
+        """A provider's entry is found in the lineup, and one that is not there is not."""
+        service = self.started(Scripted(Listing([ONE, TWO])), rules=(Rule("Two", hide=True),))
+        self.assertIs(service.channel_of("p0", "1"), service.lineup.channels[0])
+        for provider, key in (("p0", "2"), ("p0", "3"), ("p1", "1")):
+            self.assertIsNone(service.channel_of(provider, key))

@@ -11,15 +11,16 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
-from twisted.internet.testing import MemoryReactor
+from twisted.internet.testing import MemoryReactor, MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.errors import ConfigError
 from iptvd.listening import BACKLOG, ListenService, default_endpoints
+from tests.certificates import pair
 from tests.doubles import folder_for
 
 
-class Machine(MemoryReactor):
+class Machine(MemoryReactorClock):
     """A reactor on which some interfaces cannot be listened on."""
 
     def __init__(self, **refused: int) -> None:
@@ -134,15 +135,27 @@ class ListeningTests(SynchronousTestCase):
     def test_tls_without_certificates(self) -> None:
         """A TLS endpoint without a certificate is refused: it would be there, and nobody could use it."""
         folder = folder_for(self)
-        for path in (folder, folder / "missing"):
-            sentence = self.refusal(Machine(), [f"tls:{path}:443"])
-            self.assertIn("there is no certificate (a file *.pem) in its folder; see --listen", sentence)
-        (folder / "a:b").mkdir()
-        (folder / "a:b" / "tv.pem").touch()
+        sentence = self.refusal(Machine(), [f"tls:{folder}:443"])
+        self.assertIn("there is no certificate with its key in its files *.pem; see --listen", sentence)
+        sentence = self.refusal(Machine(), [f"tls:{folder}/missing:443"])
+        self.assertIn("missing cannot be read (No such file or directory); see --listen", sentence)
+        (folder / "tv.pem").touch()
+        sentence = self.refusal(Machine(), [f"tls:{folder}:443"])
+        self.assertIn("there is no certificate with its key in its files *.pem; see --listen", sentence)
+
+    def test_tls(self) -> None:
+        """A TLS endpoint is written as Twisted's are: a folder, a port, and what else there is by its name."""
+        folder = folder_for(self) / "a:b"
+        folder.mkdir()
+        (folder / "tv.pem").write_bytes(pair("tv.test").pem)
+        quoted = str(folder).replace(":", "\\:")
         machine = Machine()
-        self.bind(machine, [f"tls:{folder}/a\\:b:443"])
-        self.bind(machine, [f"tls:path={folder}:port=444"])
-        self.assertEqual([each[1] for each in machine.listening], [443, 444])
+        self.bind(machine, [f"tls:{quoted}:443"], [f"tls:path={quoted}:port=444"], [f"tls:{quoted}:445:9"])
+        self.bind(machine, [f"tls:{quoted}/tv.pem:446:interface=\\:\\:1:backlog=7"])
+        expected = [("::", 443, BACKLOG), ("::", 444, BACKLOG), ("::", 445, 9), ("::1", 446, 7)]
+        self.assertEqual(machine.listening, expected)
+        for wrong in ("tls:", f"tls:{quoted}:https", f"tls:{quoted}:1:2:3", f"tls:{quoted}:key=x", "tls::443"):
+            self.assertIn("it is not tls:FOLDER:PORT", self.refusal(Machine(), [wrong]))
 
     def test_some_are_bound(self) -> None:
         """When one of several endpoints cannot be had, that one is named."""

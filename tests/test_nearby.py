@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IReactorPluggableNameResolver
@@ -13,8 +14,11 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from iptvd.nearby import Faraway, NearbyError, is_nearby
+from iptvd.nearby import Faraway, NearbyError, is_nearby, is_private, names_private
+from iptvd.protocols.http_upstream import Timeouts, connect_with
+from iptvd.protocols.socks5 import Proxy
 from iptvd.protocols.socks_endpoint import endpoint_to
+from iptvd.protocols.urls import split_url
 
 FAR = ("192.0.2.7", "192.168.1.2", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.7", "fd00::1")
 NEAR = (
@@ -87,3 +91,29 @@ class NearbyTests(SynchronousTestCase):
         reactor.pump([0.3] * 4)
         self.assertNoResult(connecting)
         self.assertEqual([client[:2] for client in reactor.tcpClients], [("192.0.2.7", 80)])
+
+
+class PrivateTests(SynchronousTestCase):
+    def test_addresses(self) -> None:
+        """What is nearby is private, and so is every network of one's own; what is public is not."""
+        private = (*NEAR, "10.0.0.1", "172.16.0.1", "192.168.1.2", "100.64.0.1", "fd00::1", "::ffff:10.0.0.1")
+        self.assertEqual([each for each in private if not is_private(each)], [])
+        public = ("93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14")
+        self.assertEqual([each for each in public if is_private(each)], [])
+
+    def test_names(self) -> None:
+        """Of names only this machine's own are known to be private without being looked up."""
+        for host in ("localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "::1"):
+            self.assertTrue(names_private(host), host)
+        for host in ("example.com", "localhost.example.com", "notlocalhost", "93.184.215.14"):
+            self.assertFalse(names_private(host), host)
+
+    def test_what_is_refused(self) -> None:
+        """What else is refused can be said, and what goes through a proxy is the proxy's to judge."""
+        for proxy, reached in ((None, []), (Proxy("192.168.1.9", 1080), [("192.168.1.9", 1080)])):
+            reactor = Naming()
+            connect = connect_with(reactor, Timeouts(), Faraway(reactor, is_private))
+            work = connect(evolve(split_url("http://192.168.1.2/"), proxy=proxy), True).connect(Factory())
+            self.assertEqual([client[:2] for client in reactor.tcpClients], reached)
+            if proxy is None:
+                self.failureResultOf(work, NearbyError)

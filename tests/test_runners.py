@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,14 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.errors import ConfigError
 from iptvd.interfaces import IProvider, ProviderContext
-from iptvd.model import Listing
+from iptvd.model import Listing, ProviderState
 from iptvd.protocols.socks5 import Proxy
 from iptvd.refresh import ProviderRunner
 from iptvd.runners import Runners
 from iptvd.settings import Config, Loaded, ProviderSpec
 from iptvd.store import RowsFile
 from tests.doubles import folder_for, offload, sliced
-from tests.test_refresh import ONE, Scripted
+from tests.test_refresh import FULL, ONE, Scripted
 
 
 class Through:
@@ -46,7 +47,9 @@ class Plugin:
         return Scripted(Listing([ONE]))
 
 
-class RunnersTests(SynchronousTestCase):
+class RunnersTestCase(SynchronousTestCase):
+    built_in: Mapping[str, IProvider] = {}
+
     def setUp(self) -> None:
         self.folder = folder_for(self)
         self.plugin = Plugin()
@@ -63,6 +66,7 @@ class RunnersTests(SynchronousTestCase):
             sliced,
             lambda: None,
             lambda provider, state: None,
+            self.built_in,
         )
 
     def configure(self, *specs: ProviderSpec, **more: Any) -> dict[str, ProviderRunner]:
@@ -70,6 +74,8 @@ class RunnersTests(SynchronousTestCase):
         found = cast(Any, SimpleNamespace(makers={"panel": self.plugin}))
         return self.runners.configure(Loaded(config, {}, (), found))
 
+
+class RunnersTests(RunnersTestCase):
     def test_what_is_made(self) -> None:
         """Each provider that is enabled has one, in the order of the settings, and a folder of its own."""
         runners = self.configure(
@@ -108,6 +114,45 @@ class RunnersTests(SynchronousTestCase):
         self.assertEqual(str(raised.exception), sentence)
         self.assertIsNone(raised.exception.__cause__)
         self.assertEqual(self.configure(spec("a")), before)
+
+
+class BuiltInTests(RunnersTestCase):
+    def setUp(self) -> None:
+        self.listed = Scripted(Listing([ONE]), Listing([]), Listing([FULL]))
+        self.built_in = {"ours": self.listed}
+        super().setUp()
+
+    def test_what_is_made(self) -> None:
+        """It comes after those of the settings, without a plugin, a folder or a file, and stays while they change."""
+        before = self.configure(spec("a"))
+        self.assertEqual(list(before), ["a", "ours"])
+        self.assertIs(before["ours"].provider, self.listed)
+        after = self.configure(spec("b"))
+        self.assertIs(after["ours"], before["ours"])
+        self.assertEqual(sorted(path.name for path in (self.folder / "providers").iterdir()), ["a", "b"])
+        self.assertEqual(len(self.plugin.made), 2)
+
+    def test_another_proxy(self) -> None:
+        """What it lists comes through the proxy of all, as for any other provider."""
+        self.assertIsNone(self.configure()["ours"].proxy)
+        self.assertEqual(self.configure(socks5=Proxy("proxy.test", 1080))["ours"].proxy, Proxy("proxy.test", 1080))
+
+    def test_one_of_the_same_name(self) -> None:
+        """The name is taken: a provider of the settings that has it is refused, unless it is switched off."""
+        with self.assertRaisesRegex(ConfigError, 'a provider of our own with the name "ours"'):
+            self.configure(spec("ours"))
+        self.assertEqual(list(self.configure(spec("ours", enabled=False))), ["ours"])
+
+    def test_nothing_to_list(self) -> None:
+        """It may list nothing, and have what it listed before no more."""
+        runner = self.configure()["ours"]
+        runner.startService()
+        self.addCleanup(runner.stopService)
+        self.assertEqual(list(runner.entries), [ONE])
+        runner.refresh()
+        self.assertEqual((list(runner.entries), runner.status.state), ([], ProviderState.OK))
+        runner.refresh(afresh=True)
+        self.assertEqual(list(runner.entries), [FULL])
 
 
 def spec(name: str, **more: Any) -> ProviderSpec:

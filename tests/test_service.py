@@ -212,7 +212,8 @@ class ServiceTests(SynchronousTestCase):
         daemon.startService()
         self.settle()
         told = [(each.kind.value, dict(each.facts)) for each in activity.since(before) or ()]
-        self.assertEqual(told, [("provider_state", {"provider": "home", "state": "ok", "reason": ""})])
+        states = [("provider_state", {"provider": name, "state": "ok", "reason": ""}) for name in ("api", "home")]
+        self.assertEqual(told, states)
         self.stop(daemon)
         self.assertTrue(activity.closed)
 
@@ -296,7 +297,7 @@ class ServiceTests(SynchronousTestCase):
         daemon.startService()
         self.addCleanup(self.stop, daemon)
         self.settle()
-        self.assertEqual(list(daemon.lineup.runners), ["b"])
+        self.assertEqual(list(daemon.lineup.runners), ["b", "api"])
         self.assertEqual(self.names(daemon), ["One"])
 
     def test_stop(self) -> None:
@@ -306,7 +307,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(self.told.messages[-1], "STOPPING=1 STATUS=ending the viewers' sessions")
         self.assertEqual(daemon.listening.ports, [])
         daemon.reload(self.loaded("other"))
-        self.assertEqual(list(daemon.lineup.runners), ["home"])
+        self.assertEqual(list(daemon.lineup.runners), ["home", "api"])
         self.assertIn("STOPPING=1", self.told.messages[-1])
         self.assertEqual([call for call in self.machine.getDelayedCalls() if call.active()], [])
 
@@ -337,7 +338,7 @@ class ServiceTests(SynchronousTestCase):
         (self.folder / "iptvd.toml").write_text((self.folder / "iptvd.toml").read_text() + "enabled = false\n")
         given = {"config": str(self.folder / "iptvd.toml"), "state_dir": str(self.folder / "state")}
         loaded = load(given, {}, default_file=self.folder / "none", find=finder(Making(made=self.make)))
-        self.assertEqual(list(self.started(loaded).lineup.runners), ["a"])
+        self.assertEqual(list(self.started(loaded).lineup.runners), ["a", "api"])
 
     def test_threads(self) -> None:
         """Work in a thread gives what it gives, and raises what it raises."""

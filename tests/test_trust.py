@@ -323,7 +323,8 @@ class ForwardedClientTests(SynchronousTestCase):
             {"X-Forwarded-For": "a" * 5000},
             {"X-Forwarded-Proto": "http"},
             {"X-Real-IP": AT_HOME},
-            {"CF-Connecting-IP": AT_HOME},
+            {"CF-Connecting-IP": "unknown"},
+            {"CF-Connecting-IP": f"{AT_HOME}, {AT_HOME}"},
             {"Via": "1.1 cache"},
             {"Forwarded": "for=unknown"},
             {"Forwarded": "for=_hidden"},
@@ -334,6 +335,33 @@ class ForwardedClientTests(SynchronousTestCase):
             self.assertEqual((caller.address, caller.trusted), ("127.0.0.1", False), headers)
         caller = judged({"X-Forwarded-For": f"unknown, {OUTER_PROXY}"})
         self.assertEqual(told(caller), Caller(OUTER_PROXY, "http://tv.example.com", False, False))
+
+    def test_cloudflare(self) -> None:
+        """The one client that Cloudflare names is believed from trusted proxies, where nothing else disagrees."""
+        for headers, peer, address, trusted in (
+            ({"CF-Connecting-IP": AT_HOME}, "127.0.0.1", AT_HOME, True),
+            ({"CF-Connecting-IP": f"{AT_HOME} "}, "127.0.0.1", AT_HOME, True),
+            ({"CF-Connecting-IP": OUTSIDE}, "127.0.0.1", OUTSIDE, False),
+            ({"CF-Connecting-IP": AT_HOME, "X-Forwarded-For": AT_HOME}, "127.0.0.1", AT_HOME, True),
+            ({"CF-Connecting-IP": AT_HOME, "X-Forwarded-For": f"{AT_HOME}, 10.0.0.9"}, "127.0.0.1", AT_HOME, True),
+            ({"CF-Connecting-IP": AT_HOME, "X-Forwarded-For": OUTSIDE}, "127.0.0.1", OUTSIDE, False),
+            ({"CF-Connecting-IP": OUTSIDE, "X-Forwarded-For": AT_HOME}, "127.0.0.1", AT_HOME, False),
+            ({"CF-Connecting-IP": AT_HOME, "Forwarded": f"for={OUTSIDE}"}, "127.0.0.1", OUTSIDE, False),
+            ({"CF-Connecting-IP": "x", "X-Forwarded-For": AT_HOME}, "127.0.0.1", AT_HOME, False),
+            ({"CF-Connecting-IP": AT_HOME}, OUTSIDE, OUTSIDE, False),
+        ):
+            caller = judged(dict(headers), peer)
+            self.assertEqual((caller.address, caller.trusted), (address, trusted), headers)
+        # Two such lines are nobody's word.
+        caller = judged({"CF-Connecting-IP": [AT_HOME, OUTSIDE]}, "127.0.0.1")
+        self.assertEqual((caller.address, caller.trusted), ("127.0.0.1", False))
+
+    def test_relayed(self) -> None:
+        """A client that a proxy has told by the PROXY protocol is trusted as itself, but is not the machine itself."""
+        headers: dict[str, list[str]] = {"host": ["tv.example.com"]}
+        for peer, trusted in ((AT_HOME, True), ("127.0.0.1", True), (OUTSIDE, False), (None, False)):
+            caller = trust().judge(peer, False, lambda name: headers.get(name, []), 80, relayed=True)
+            self.assertEqual((caller.trusted, caller.direct), (trusted, False), peer)
 
     def test_rebound_name(self) -> None:
         """A host that is not ours makes links behind a proxy, but a page under it is not trusted."""

@@ -34,10 +34,11 @@ class WebhookSettingsTests(SynchronousTestCase):
         first, second = read(
             '[[webhook]]\nurl = "http://[::1]:81"\n[[webhook]]\nname = "home"\n'
             f'url = "{URL}"\nevents = ["slots", "slots", "stream_failed"]\nsecret = "é"\ntimeout = "5s"\nnearby = true'
+            "\nretries = 0"
         )
         self.assertEqual((first.name, first.url), ("webhook-1", "http://[::1]:81"))
         events = frozenset({Kind.SLOTS, Kind.STREAM_FAILED})
-        self.assertEqual(second, Webhook("home", URL, events, "é", 5.0, True))
+        self.assertEqual(second, Webhook("home", URL, events, "é", 5.0, True, 0))
 
     def test_mistakes(self) -> None:
         """What cannot work is refused with the webhook's number and what would be right."""
@@ -48,7 +49,7 @@ class WebhookSettingsTests(SynchronousTestCase):
             ('url = "http://canary\\n"', "url must be"),
             ("url = 1", "url must be"),
             ('uri = "http://canary.test"', "has the unknown key uri: did you mean url"),
-            ("colour = 1", "there are name, url, events, secret, timeout, nearby"),
+            ("colour = 1", "there are name, url, events, secret, timeout, nearby, retries"),
             ('events = ["canary"]', "events must be a list of some of channel_status, live_event_soon"),
             ("events = []", "events must be"),
             ("events = [[1]]", "events must be"),
@@ -58,6 +59,7 @@ class WebhookSettingsTests(SynchronousTestCase):
             ("secret = 1", "secret must be"),
             ("timeout = 0.5", "timeout must be"),
             ("timeout = 61", "timeout must be"),
+            ("retries = 11", "retries must be"),
             ('nearby = "canary"', "nearby must be true or false"),
             ('name = "a b"', "name must be 1 to 32 letters, digits, - and _"),
             ("name = 1", "name must be"),

@@ -13,4 +13,5 @@ NAMES = (
     "latency",
     "hls",
     "epg",
+    "flood",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Protocol
 
 from attrs import define, evolve, frozen
@@ -255,6 +256,20 @@ class Candidates:
             if self._sources[index] == refused:
                 raise
             return await self._open_beside(index, make_room)
+
+    async def renew(self) -> None:
+        """
+        Have the sources be those that the channel has now, which may be more or fewer.
+
+        Places that there are no more keep what is there, for it may be open, and are not tried again.
+
+        :raises UpstreamError: when there is none; those that were there stay then.
+        """
+        fresh = list(await self._resolve(self._channel))
+        self._health.clear()
+        for index in range(len(fresh), len(self._sources)):
+            self._health_of(index).not_before = inf
+        self._sources[: len(fresh)] = fresh
 
     async def _resolve_anew(self, index: int) -> None:
         """Have the source at a place be where it is now."""

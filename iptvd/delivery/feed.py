@@ -36,6 +36,7 @@ from iptvd.errors import UpstreamError
 from iptvd.log import Log
 from iptvd.model import Channel, Outcome, Source, SourceKind
 from iptvd.protocols.mpegts import null_packets
+from iptvd.protocols.process_upstream import ProcessUpstream
 
 #: Seconds between two looks at how the lead is doing.
 LOOK = 0.25
@@ -134,6 +135,12 @@ class Feed:
     def source(self) -> str:
         """Which source leads, as ``provider/place``; empty when none does."""
         return self._name(self._lead.index) if self._lead is not None else ""
+
+    @property
+    def pid(self) -> int:
+        """The id of the process that makes the stream which leads, 0 where none does."""
+        upstream = self._lead.upstream if self._lead is not None else None
+        return upstream.pid if isinstance(upstream, ProcessUpstream) else 0
 
     @property
     def bitrate(self) -> float:
@@ -236,6 +243,10 @@ class Feed:
             self._drop_candidate()
             self._connect_next()
 
+    async def renew(self) -> None:
+        """Go on by the sources that the channel has now, from the next switch on."""
+        await self._candidates.renew()
+
     def watch(self, watched: bool) -> None:
         """Say whether anybody watches: for nobody no further source is connected, and only the lead is kept."""
         self._watched = watched
@@ -253,11 +264,9 @@ class Feed:
             self._cause = reason
             self.state = FeedState.SWITCHING
             self._quiet_since = self._clock.seconds()
+            name = self._name(self._index)
             self.log.info(
-                "channel {channel}: {source} fails: {reason}",
-                channel=self._channel.id,
-                source=self._name(self._index),
-                reason=reason,
+                "channel {channel}: {source} fails: {reason}", channel=self._channel.id, source=name, reason=reason
             )
 
     def _take_over(self, line: Line, packets: bytes) -> None:

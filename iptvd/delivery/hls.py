@@ -83,33 +83,36 @@ class HlsRelay:
     def proxy_content(self, value: bool) -> None:
         self._playlists.proxy_content = value
 
-    async def open(self, channel: Channel, viewer: Viewer) -> bytes:
+    async def open(self, channel: Channel, viewer: Viewer, root: str = "../") -> bytes:
         """
         Begin a session and give the playlist a player is to start with.
 
+        :param root: the way from that playlist to the top of the tree.
         :raises LimitError: when it is not admitted.
         :raises UpstreamError: when no source has a playlist.
         """
         self._sessions.end_unfollowed(channel.id, viewer)
         session = self._hub.admit(channel, viewer, Face.HLS)
         try:
-            return await patiently(self._clock, lambda: self._open(channel, session))
+            return await patiently(self._clock, lambda: self._open(channel, session, root))
         except BaseException as error:
             end_unserved(session, error)
             raise
 
-    async def _open(self, channel: Channel, session: Session) -> bytes:
+    async def _open(self, channel: Channel, session: Session, root: str) -> bytes:
         sources = await self._hub.sources(channel, channel.source_kind)
         try:
-            return await self._open_first(channel, session, sources)
+            return await self._open_first(channel, session, root, sources)
         except SourceGone:
             # Resolved anew before it counts: what is remembered of where a source is may be old.
             fresh = await self._hub.sources(channel, channel.source_kind)
             if fresh == sources:
                 raise
-            return await self._open_first(channel, session, fresh)
+            return await self._open_first(channel, session, root, fresh)
 
-    async def _open_first(self, channel: Channel, session: Session, sources: Sequence[tuple[str, Source]]) -> bytes:
+    async def _open_first(
+        self, channel: Channel, session: Session, root: str, sources: Sequence[tuple[str, Source]]
+    ) -> bytes:
         first_error: UpstreamError | None = None
         full = ""
         for supply in supplies_of(channel, sources):
@@ -136,12 +139,23 @@ class HlsRelay:
             self._sessions.heard_of(hls)
             if template.facts.multivariant:
                 sealed = await self._playlists.sealed(hls, template)
-                return self._playlists.filled(hls, url, template, sealed, b"../content/")
+                return self._playlists.filled(hls, url, template, sealed, f"{root}content/".encode())
             # A media playlist is not handed over at once: what the player reloads has to say whose it is.
-            return single_variant("../content/" + self._playlists.seal(hls, url, Role.PLAYLIST) + ".m3u8")
+            return single_variant(f"{root}content/{self._playlists.seal(hls, url, Role.PLAYLIST)}.m3u8")
         if first_error is not None:
             raise first_error
         raise LimitError(full) if full else UpstreamError(502, "it has no source")
+
+    def fail_over(self, channel_id: int) -> int:
+        """See `HlsSwitching.fail_over`."""
+        return self.switching.fail_over(channel_id)
+
+    def leading(self, channel_id: int) -> int | None:
+        """The place of the source of the channel's viewer who began last; None where there is none."""
+        return next(
+            (each.supply.place for each in reversed(list(self._sessions)) if each.session.channel.id == channel_id),
+            None,
+        )
 
     async def playlist(self, token: str, query: str, viewer: Viewer) -> bytes:
         """
@@ -163,9 +177,9 @@ class HlsRelay:
         self._sessions.heard_of(hls)
         return self._playlists.delivered(hls, grant.url, url, template, sealed)
 
-    def playlist_at_once(self, token: str) -> bytes | None:
+    def playlist_at_once(self, token: str, viewer: Viewer) -> bytes | None:
         """As `playlist` without a query, where everything for it is there; else None, and nothing has happened."""
-        found = self._found(token)
+        found = self._found(token, viewer)
         if found is None or found[0].role is not Role.PLAYLIST:
             return None
         grant, hls = found
@@ -181,9 +195,9 @@ class HlsRelay:
         self._sessions.followed(hls)
         return body
 
-    def content_at_once(self, token: str) -> Kept | None:
+    def content_at_once(self, token: str, viewer: Viewer) -> Kept | None:
         """As `content` of a segment, where that is there; else None, and nothing has happened."""
-        found = self._found(token)
+        found = self._found(token, viewer)
         if found is None or found[0].role is Role.KEY:
             return None
         grant, hls = found
@@ -192,6 +206,7 @@ class HlsRelay:
         if entry is None:
             return None
         self._sessions.followed(hls)
+        hls.session.segments += grant.role is Role.SEGMENT
 
         def begin() -> Callable[[], None]:
             give_back = entry.body.lend()
@@ -205,13 +220,14 @@ class HlsRelay:
 
         return Kept(hls.session, entry, begin)
 
-    def _found(self, token: str) -> tuple[Grant, HlsSession] | None:
+    def _found(self, token: str, viewer: Viewer) -> tuple[Grant, HlsSession] | None:
         try:
             grant = self._tokens.open(token, self._sessions.__contains__)
         except TokenError:
             return None
         hls = self._sessions.get(grant.session)
-        return None if hls is None else (grant, hls)
+        # Another user's is refused the long way.
+        return None if hls is None or hls.session.viewer.user != viewer.user else (grant, hls)
 
     async def content(
         self, token: str, role: Role | None, ask: Ask, viewer: Viewer
@@ -246,6 +262,7 @@ class HlsRelay:
             forget()
             if opened is None or opened.upstream is None:
                 hls.bodies -= 1
+        session.segments += grant.role is Role.SEGMENT and opened.upstream is not None
         return session, opened, lambda outcome, reason: self._over(hls)
 
     def _over(self, hls: HlsSession) -> None:

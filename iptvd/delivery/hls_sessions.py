@@ -112,11 +112,13 @@ class HlsSession:
     :ivar kinds: what those playlists are.
     :ivar threads: by address, what it had there.
     :ivar seam: the last one that was made with its source, for playlists that it has not had before.
+    :ivar left: the name of the source that it is to leave by hand, None for none.
     """
 
     session: Session
     supply: Supply
     choices: int = 1
+    left: int | None = None
     slot: Slot | None = None
     known: dict[int, Supply] = field(factory=dict)
     variables: dict[str, str] = field(factory=dict)
@@ -159,6 +161,7 @@ class HlsSession:
         self.variables, self.routes, self.kinds = other.variables, other.routes, other.kinds
         self.tokens.clear()
         self.seam = None
+        self.left = None
 
     def resume(self, former: HlsSession) -> None:
         """Go on where one of the same player was over."""

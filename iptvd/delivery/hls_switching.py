@@ -59,9 +59,23 @@ class HlsSwitching:
         self._clock = clock
         self._failing: dict[tuple[str, object], Health] = {}
 
+    def fail_over(self, channel_id: int) -> int:
+        """
+        Have the viewers of a channel go over to its next source, by hand, when their players ask for something.
+
+        :return: how many they are.
+        """
+        theirs = [each for each in self._sessions if each.session.channel.id == channel_id]
+        for hls in theirs:
+            hls.left = hls.supply.name
+        return len(theirs)
+
     def wants_another(self, hls: HlsSession, address: str) -> bool:
-        """Whether a playlist that is there is so old that another source is to be looked for."""
-        return hls.choices > 1 and self._overdue(hls, address)
+        """Whether another source is to be looked for though a playlist is there: by hand, or because it is old."""
+        return self._is_left(hls, address) or (hls.choices > 1 and self._overdue(hls, address))
+
+    def _is_left(self, hls: HlsSession, address: str) -> bool:
+        return hls.left == hls.supply.name and hls.kinds.get(address, VARIANT) in ESSENTIAL
 
     async def playlist(self, hls: HlsSession, address: str, query: str) -> tuple[str, Template]:
         """
@@ -81,7 +95,10 @@ class HlsSwitching:
                 if not self.wants_another(hls, address):
                     self._failing.pop(_home(former), None)
                     return found
-                if not await self._go_over(hls, former, address, "its playlist does not move on"):
+                reason = "by hand" if self._is_left(hls, address) else "its playlist does not move on"
+                if not await self._go_over(hls, former, address, reason):
+                    # By hand it is tried once.
+                    hls.left = None
                     return found
             # Else another request of the same player has gone over meanwhile: what came is of the former source.
         return await self._current(hls, address, query)

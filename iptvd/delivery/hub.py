@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os import urandom
 from typing import Protocol
@@ -19,6 +19,11 @@ from iptvd.errors import LimitError, TokenError, UpstreamError
 from iptvd.log import Log
 from iptvd.model import Channel, Outcome, Source, SourceKind
 from iptvd.recording import Recording
+
+#: Sessions that are remembered when they have ended.
+REMEMBERED = 100
+#: Sessions that the operator has ended which are remembered.
+_PUT_OUT = 1024
 
 
 class SessionObserver(Protocol):
@@ -49,8 +54,10 @@ class Hub:
     Knows who watches what.
 
     :ivar sessions: those that have not ended, by id.
+    :ivar ended: those that ended last, the newest at the end, each with when that was, in seconds since the epoch.
     :ivar outcomes: how many ended in each way, those among them that were refused before they began.
     :ivar opener: opens what belongs to a source.
+    :ivar draining: whether nobody is admitted any more.
     :param sources: gives a channel's sources, best first, each with its provider's name.
     :param max_streams: sessions at once, 0 for no limit.
     :param slots: the connections that each provider allows.
@@ -81,10 +88,13 @@ class Hub:
         self._rights = rights
         self._sessions: dict[str, Session] = {}
         self._of_user: dict[str, dict[str, Session]] = {}
+        self.ended: deque[tuple[Session, float]] = deque(maxlen=REMEMBERED)
         self.outcomes: Counter[Outcome] = Counter()
-        self._draining = False
+        self.draining = False
         self._empty: Deferred[None] | None = None
         self._found_playlists: set[int] = set()
+        #: Those that the operator has ended: their players go on asking, and would take them up again.
+        self._put_out: dict[str, None] = {}
 
     @property
     def sessions(self) -> Mapping[str, Session]:
@@ -106,15 +116,17 @@ class Hub:
         """
         if viewer.user and not self._rights.may_watch(viewer.user, channel):
             raise TokenError("this channel is not one of this account's")
+        if session_id in self._put_out:
+            raise TokenError("the operator has ended this session: open the channel again")
         reason = ""
-        if self._draining:
+        if self.draining:
             reason = "iptvd is stopping"
         elif session_id in self._sessions:
             reason = "this session is another viewer's"
         elif self.max_streams and len(self._sessions) >= self.max_streams:
             reason = f"all {self.max_streams} streams are in use (max_streams)"
         else:
-            reason = self._make_way(viewer)
+            reason = self._make_way(viewer, bool(session_id))
         if reason:
             self.outcomes[Outcome.REFUSED] += 1
             self._observer.session_refused(channel, reason)
@@ -140,18 +152,20 @@ class Hub:
         """What a user watches now, what began first before the rest."""
         return list(self._of_user.get(user, {}).values())
 
-    def _make_way(self, viewer: Viewer) -> str:
+    def _make_way(self, viewer: Viewer, taken_up: bool) -> str:
         """
         Have room for one more session of a user; why there is none, empty when there is.
 
-        A player that zaps takes the place of what it played before: that may not have been heard of yet.
+        A player that zaps takes the place of what it played before: that may not have been heard of yet. What it asks
+        for late of that, or another that plays on at the same address, does not take the place back.
         """
         limit = self._rights.limit_of(viewer.user) if viewer.user else 0
         theirs = self.of_user(viewer.user)
         if not limit or len(theirs) < limit:
             return ""
-        own = next((session for session in theirs if session.viewer == viewer), None)
-        if own is None:
+        # Who has chosen something last is the likeliest to choose again.
+        own = next((session for session in reversed(theirs) if session.viewer == viewer), None)
+        if own is None or taken_up:
             return f"all {limit} connections of this account are in use"
         own.end(Outcome.VIEWER_LEFT, "its viewer turned to another channel")
         return ""
@@ -267,7 +281,7 @@ class Hub:
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Admit nobody any more; end what is endless now and the rest after ``timeout`` seconds."""
-        self._draining = True
+        self.draining = True
         for session in list(self._sessions.values()):
             if session.face is not Face.VOD:
                 session.end(Outcome.DRAINED)
@@ -299,6 +313,11 @@ class Hub:
         outcome = session.outcome.value if session.outcome else ""
         if session.outcome is not None:
             self.outcomes[session.outcome] += 1
+        if session.outcome is Outcome.ENDED_BY_OPERATOR:
+            self._put_out[session.id] = None
+            if len(self._put_out) > _PUT_OUT:
+                del self._put_out[next(iter(self._put_out))]
+        self.ended.append((session, self._wall()))
         self._observer.session_ended(session)
         self.log.info(
             "session {session} ends: {outcome} after {seconds:.1f} s and {bytes} bytes. {reason}",

@@ -102,9 +102,7 @@ class IsolatedRelay:
         self._means = means
         self._endless = endless
         self._finished = finished
-        self._body = Body(
-            upstream.head if isinstance(upstream, HTTPUpstream) else None, means.clock, reopen, endless
-        )
+        self._body = Body(upstream.head if isinstance(upstream, HTTPUpstream) else None, means.clock, reopen, endless)
         self._splice: Splice | None = None
         self._relay: Relay | None = None
         self._work: Deferred[None] | None = None

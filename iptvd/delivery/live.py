@@ -17,6 +17,7 @@ from iptvd.delivery.session import Session
 from iptvd.delivery.session import Viewer as Who
 from iptvd.delivery.slots import Slots
 from iptvd.delivery.viewers import Viewer
+from iptvd.errors import UpstreamError
 from iptvd.log import Log
 from iptvd.model import Channel, Outcome, Source
 
@@ -170,6 +171,17 @@ class Live:
 
         session.at_end(over)
         on_air.broadcast.add(viewer, self.back_for(session.viewer.agent))
+
+    def turn_off(self, channel_id: int, reason: str) -> None:
+        """Turn one channel off at the operator's word, whoever watches it; nothing happens where it is not on."""
+        on_air = self._on_air.get(channel_id)
+        if on_air is None:
+            return
+        waiting, on_air._waiting = on_air._waiting, []
+        for one in waiting:
+            if not one.called:
+                one.errback(UpstreamError(503, reason))
+        self._close(on_air, Outcome.ENDED_BY_OPERATOR, reason)
 
     def close(self) -> None:
         """Turn everything off."""

@@ -13,6 +13,7 @@ from twisted.internet.defer import TimeoutError
 
 from iptvd.errors import ProtocolError, UpstreamError
 from iptvd.model import Headers, Source, SourceKind
+from iptvd.nearby import FarSource
 from iptvd.protocols.file_upstream import FileUpstream
 from iptvd.protocols.http1 import Framing, ResponseHead
 from iptvd.protocols.http_upstream import Connect, HTTPUpstream, Kept, Timeouts, headers_for, open_http
@@ -124,6 +125,7 @@ class Opener:
 
     :param user_agent: sent where a source's own headers have none.
     :param observer: is told of every request to an origin.
+    :param far: connects for sources that may not lead to anything private.
     """
 
     def __init__(
@@ -134,9 +136,11 @@ class Opener:
         offload: Offload,
         user_agent: str,
         observer: UpstreamObserver,
+        far: Connect | None = None,
     ) -> None:
         self._reactor = reactor
         self._connect = connect
+        self._far = far if far is not None else connect
         self._timeouts = timeouts
         self._offload = offload
         self._user_agent = user_agent
@@ -205,7 +209,7 @@ class Opener:
             upstream = await open_http(
                 url,
                 (*headers, *ask.headers),
-                self._connect,
+                self._far if isinstance(source, FarSource) else self._connect,
                 self._reactor,
                 self._timeouts,
                 method=ask.method,

@@ -66,16 +66,17 @@ class PackagedHls:
         self._watching: dict[str, _Watching] = {}
         hub.slots.on_want(self._give_up)
 
-    async def open(self, channel: Channel, viewer: Viewer) -> bytes:
+    async def open(self, channel: Channel, viewer: Viewer, root: str = "../") -> bytes:
         """
         Begin a session and give the playlist that a player is to start with.
 
+        :param root: the way from that playlist to the top of the tree.
         :raises LimitError: when it is not admitted.
         :raises UpstreamError: when no source works, or none brings a segment in time.
         """
         session = self._hub.admit(channel, viewer, Face.HLS)
         packager = await self._begin(session)
-        return single_variant(f"../hls/{channel.id}/{session.id}/index.m3u8", bandwidth=packager.bandwidth)
+        return single_variant(f"{root}hls/{channel.id}/{session.id}/index.m3u8", bandwidth=packager.bandwidth)
 
     async def _begin(self, session: Session, begun: bool = False) -> Packager:
         """Have a channel packaged for a session that was just admitted; it ends when that fails."""
@@ -121,20 +122,23 @@ class PackagedHls:
         self._heard_of(present.session, packager)
         return body
 
-    def segment(self, channel_id: int, session_id: str, number: int) -> tuple[Session, Segment]:
+    def segment(self, channel_id: int, session_id: str, number: int, viewer: Viewer) -> tuple[Session, Segment]:
         """
         A segment, and whose request for it this is.
 
         :raises UpstreamError: 404, when it is none that we have.
+        :raises TokenError: when it is another user's.
         """
         packager, present = self._packagers.get(channel_id), self._watching.get(session_id)
         segment = packager.segment(number) if packager is not None else None
         ours = present is not None and present.session.channel.id == channel_id
         if packager is None or present is None or segment is None or not ours:
             raise UpstreamError(404, "this segment is no longer to be had: load the playlist again")
+        present.session.require(viewer)
         packager.touched()
         self._heard_of(present.session, packager)
         present.due = present.session.bytes_sent + segment.size
+        present.session.segments += 1
         return present.session, segment
 
     def _heard_of(self, session: Session, packager: Packager) -> None:

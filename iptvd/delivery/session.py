@@ -26,11 +26,13 @@ class Viewer:
 
     :ivar agent: the User-Agent, cut to 200 characters.
     :ivar user: the name of the user whose request it is, empty where there are none.
+    :ivar called: what a program that asks for somebody else calls them; it makes nobody another viewer.
     """
 
     address: str
     agent: str = ""
     user: str = ""
+    called: str = field(default="", eq=False)
 
 
 @define(eq=False)
@@ -41,6 +43,7 @@ class Session:
     :ivar id: short, random, of URL-safe characters.
     :ivar started: seconds since the epoch.
     :ivar bytes_sent: bytes of media handed to the viewer's connection.
+    :ivar segments: of HLS, that it has asked for and that there were.
     :ivar reason: why it ended, in a sentence, where the outcome alone does not say.
     """
 
@@ -50,6 +53,7 @@ class Session:
     face: Face
     started: float
     bytes_sent: int = 0
+    segments: int = 0
     outcome: Outcome | None = None
     reason: str = ""
     _at_first: tuple[Callable[[Session], None], ...] = field(default=(), repr=False)

@@ -1,19 +1,25 @@
 """
-``python -m iptvd.epg.export DATABASE BASE_URL``: the guide of the lineup as XMLTV on standard output.
+``python -m iptvd.epg.export DATABASE``: the guide of the lineup as XMLTV on standard output.
 
-Written as it is read, as it was at one moment, however long whoever reads it takes.
+What is asked for is read as JSON from standard input: see `Asked`. A user's token may be in it, and arguments can be
+read by everybody on the machine. The guide is written as it is read, as it was at one moment, however long whoever
+reads it takes.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+import sys
 import time
 import zlib
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
+
+from attrs import asdict, frozen
 
 from iptvd.epg.schema import open_to_read
 from iptvd.protocols.xmltv_times import write_time
@@ -27,20 +33,40 @@ PAST = DAY
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE tv SYSTEM "xmltv.dtd">\n<tv generator-info-name="iptvd">\n'
 
 
-def lines(database: sqlite3.Connection, base_url: str, group: str, window: tuple[float, float]) -> Iterator[str]:
+@frozen
+class Asked:
+    """
+    What is asked for.
+
+    :ivar base_url: what links begin with.
+    :ivar days: how many of them ahead.
+    :ivar group: only channels of this group, unless it is empty.
+    :ivar groups: those that may be seen, empty for all.
+    """
+
+    base_url: str
+    days: float = 14
+    group: str = ""
+    groups: Sequence[str] = ()
+
+    def __bytes__(self) -> bytes:
+        """As it is told to the child."""
+        return json.dumps(asdict(self)).encode()
+
+
+def lines(database: sqlite3.Connection, asked: Asked, window: tuple[float, float]) -> Iterator[str]:
     """
     The document, piece by piece.
 
-    :param group: only channels of this group, unless it is empty.
     :param window: only programmes that are on at some time in it.
     """
     yield _HEAD
     first, last = window
     members: dict[str, list[tuple[int, str, int]]] = {}
     for channel, name, xmltv_id, logo in database.execute(
-        "SELECT id, name, xmltv_id, logo FROM lineup"
-        " WHERE kind <> 'vod' AND (?1 = '' OR in_group = ?1) ORDER BY place",
-        (group,),
+        "SELECT id, name, xmltv_id, logo FROM lineup WHERE kind <> 'vod' AND (?1 = '' OR in_group = ?1)"
+        " AND (?2 = '[]' OR in_group IN (SELECT value FROM json_each(?2))) ORDER BY place",
+        (asked.group, json.dumps(list(asked.groups))),
     ):
         members.setdefault(xmltv_id, []).append((channel, name, logo))
     listed: dict[str, list[tuple[int, int]]] = {}
@@ -51,7 +77,7 @@ def lines(database: sqlite3.Connection, base_url: str, group: str, window: tuple
             guides = _guides(database, channel, first, last)
             if guides:
                 listed[xmltv_id] = guides
-                icon = f"<icon src={quoteattr(f'{base_url}/logo/{channel}')}/>" if logo else ""
+                icon = f"<icon src={quoteattr(f'{asked.base_url}/logo/{channel}')}/>" if logo else ""
                 names = f"<display-name>{escape(name)}</display-name>"
                 yield f"<channel id={quoteattr(xmltv_id)}>{names}{icon}</channel>\n"
                 break
@@ -102,17 +128,15 @@ def main() -> None:
     """Write it; nothing at all while there is no database."""
     parser = ArgumentParser(prog="iptvd.epg.export")
     parser.add_argument("database", type=Path)
-    parser.add_argument("base_url")
-    parser.add_argument("--days", type=float, default=14)
-    parser.add_argument("--group", default="")
     parser.add_argument("--gzip", action="store_true")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
+    asked = Asked(**json.load(sys.stdin))
     now = time.time()
     try:
-        database = open_to_read(asked.database)
+        database = open_to_read(arguments.database)
         database.execute("BEGIN")
         window = (now - PAST, now + asked.days * DAY)
-        _write(lines(database, asked.base_url, asked.group, window), asked.gzip)
+        _write(lines(database, asked, window), arguments.gzip)
     except sqlite3.Error as error:
         raise SystemExit(f"the guide's database cannot be read: {error}") from None
     except BrokenPipeError:

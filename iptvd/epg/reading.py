@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ DAY = 86400
 LETTERS = 3
 
 _WORD = re.compile(r"[^\W_]+")
+# Whether a channel of the lineup is in one of some groups, which are a JSON list; none stand for all.
+_SEEN = "({0} = '[]' OR lineup.in_group IN (SELECT value FROM json_each({0})))"
 
 
 @frozen
@@ -107,17 +110,19 @@ class GuideReader:
         """What a channel shows in this time, in order; at most `MOST`."""
         return await self._ask([], _programmes, channel, start, stop)
 
-    async def search(self, words: str, now: float, limit: int) -> list[Hit]:
+    async def search(self, words: str, now: float, limit: int, groups: Sequence[str] = ()) -> list[Hit]:
         """
         Channels, programmes and events with these words, by the beginnings of words.
 
         Channels first, then what is on now, then what begins soonest. Programmes are searched from `LETTERS` on.
+
+        :param groups: only what channels of these groups show, unless there are none.
         """
         query = query_of(words)
         if not query:
             return []
         long_enough = max(map(len, _WORD.findall(words))) >= LETTERS
-        return await self._ask([], _search, query, long_enough, now, limit)
+        return await self._ask([], _search, query, long_enough, now, limit, json.dumps(groups))
 
     async def events(
         self,
@@ -129,6 +134,7 @@ class GuideReader:
         limit: int,
         offset: int = 0,
         live: bool = False,
+        groups: Sequence[str] = (),
     ) -> list[Hit]:
         """
         Events in the order in which they begin; none for words that are none.
@@ -136,11 +142,13 @@ class GuideReader:
         :param start: those that end after it; None for all.
         :param stop: those that begin before it; None for all.
         :param live: only what is on now.
+        :param groups: only those that channels of these groups show, which alone are told; all, unless there are any.
         """
         query = query_of(words)
         if words.strip() and not query:
             return []
-        return await self._ask([], _events, category, query, start, stop, now, limit, offset, live)
+        among = json.dumps(groups)
+        return await self._ask([], _events, category, query, start, stop, now, limit, offset, live, among)
 
     async def matches(self, how: str, offset: int, limit: int) -> list[Match]:
         """How channels were found in guides, the least certain first; of one kind, unless ``how`` is empty."""
@@ -213,24 +221,26 @@ def _listed(database: sqlite3.Connection, channel: int, start: float, stop: floa
     return [programme_of(*row) for row in rows[:most]]
 
 
-def _search(database: sqlite3.Connection, query: str, programmes: bool, now: float, limit: int) -> list[Hit]:
+def _search(
+    database: sqlite3.Connection, query: str, programmes: bool, now: float, limit: int, groups: str
+) -> list[Hit]:
     hits = [
         Hit("channel", name, ((channel, name),))
         for channel, name in database.execute(
-            "SELECT lineup.id, lineup.name FROM lineup_words JOIN lineup ON lineup.id = lineup_words.rowid"
-            " WHERE lineup_words MATCH ? ORDER BY lineup.place LIMIT ?",
-            (query, limit),
+            "SELECT lineup.id, lineup.name FROM lineup_words JOIN lineup ON lineup.id = lineup_words.rowid"  # noqa: S608 - our own words
+            f" WHERE lineup_words MATCH ?1 AND {_SEEN.format('?3')} ORDER BY lineup.place LIMIT ?2",
+            (query, limit, groups),
         )
     ]
-    timed = _events(database, "", query, now, None, now, limit)
+    timed = _events(database, "", query, now, None, now, limit, 0, False, groups)
     if programmes:
-        timed += _programmes_with(database, query, now, limit)
+        timed += _programmes_with(database, query, now, limit, groups)
     timed.sort(key=lambda hit: (not hit.on_now, hit.start or 0))
     # However many channels have these words in their names, half of it is for what is on.
     return [*hits[: max(limit // 2, limit - len(timed))], *timed][:limit]
 
 
-def _programmes_with(database: sqlite3.Connection, query: str, now: float, limit: int) -> list[Hit]:
+def _programmes_with(database: sqlite3.Connection, query: str, now: float, limit: int, groups: str) -> list[Hit]:
     (shift,) = database.execute("SELECT coalesce(max(abs(shift)), 0) FROM listing").fetchone()
     # Ids are in the order of time: what is on is looked for from now backwards, for it has not begun long ago, and
     # what comes from now on, the next day first. So the first of many are found without the others.
@@ -253,8 +263,8 @@ def _programmes_with(database: sqlite3.Connection, query: str, now: float, limit
             " JOIN guide_channel ON guide_channel.id = programme.channel AND guide_channel.guide_id NOT LIKE 'event:%'"
             " WHERE programme_words MATCH ?1 AND programme_words.rowid >= ?2 AND programme_words.rowid < ?3"
             f" AND programme.start + listing.shift {begins} ?4 AND programme.stop + listing.shift > ?4"
-            f" ORDER BY programme_words.rowid {order} LIMIT ?5",
-            (query, first_id(first), first_id(last), now, limit - len(hits)),
+            f" AND {_SEEN.format('?6')} ORDER BY programme_words.rowid {order} LIMIT ?5",
+            (query, first_id(first), first_id(last), now, limit - len(hits), groups),
         )
         hits.extend(
             Hit("programme", title, ((channel, name),), start <= now, start, stop)
@@ -271,24 +281,27 @@ def _events(
     stop: float | None,
     now: float,
     limit: int,
-    offset: int = 0,
-    live: bool = False,
+    offset: int,
+    live: bool,
+    groups: str,
 ) -> list[Hit]:
     words = "event_words JOIN event ON event.id = event_words.rowid" if query else "event"
     where = "event_words MATCH ?1" if query else "?1 = ''"
+    shown_on = "event_channel JOIN lineup ON lineup.id = event_channel.channel WHERE event_channel.event ="
+    where += f" AND (?8 = '[]' OR EXISTS (SELECT 1 FROM {shown_on} event.id AND {_SEEN.format('?8')}))"  # noqa: S608
     rows = database.execute(
         "SELECT event.id, event.stable, event.provider, event.title, event.category, event.start, event.stop"  # noqa: S608 - our own words
         f" FROM {words} WHERE {where} AND (?2 = '' OR event.category = ?2 COLLATE NOCASE)"
         " AND (?3 IS NULL OR event.stop > ?3) AND (?4 IS NULL OR event.start < ?4)"
         " AND (?5 IS NULL OR (event.start <= ?5 AND event.stop > ?5)) ORDER BY event.id LIMIT ?6 OFFSET ?7",
-        (query, category, start, stop, now if live else None, limit, offset),
+        (query, category, start, stop, now if live else None, limit, offset, groups),
     ).fetchall()
     hits = []
     for event, stable, provider, title, in_category, begins, ends in rows:
         channels = database.execute(
-            "SELECT lineup.id, lineup.name FROM event_channel JOIN lineup ON lineup.id = event_channel.channel"
-            " WHERE event_channel.event = ? ORDER BY lineup.place LIMIT 50",
-            (event,),
+            f"SELECT lineup.id, lineup.name FROM {shown_on} ?1 AND {_SEEN.format('?2')}"  # noqa: S608
+            " ORDER BY lineup.place LIMIT 50",
+            (event, groups),
         ).fetchall()
         on_now = begins <= now < ends
         hits.append(Hit("event", title, tuple(channels), on_now, begins, ends, stable, in_category, provider))

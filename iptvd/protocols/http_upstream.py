@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from iptvd.errors import ProtocolError, UpstreamError
 from iptvd.model import Headers
+from iptvd.nearby import NearbyError
 from iptvd.protocols.http1 import (
     EndOfResponse,
     Event,
@@ -66,11 +67,16 @@ class Timeouts:
     head: float = 10.0
 
 
-def connect_with(reactor: Any, timeouts: Timeouts) -> Connect:
-    """Connections over the network, straight or through the target's proxy."""
+def connect_with(reactor: Any, timeouts: Timeouts, straight: Any = None) -> Connect:
+    """
+    Connections over the network, straight or through the target's proxy.
+
+    :param straight: the reactor for those that go through none, where it is another one.
+    """
 
     def connect(target: Target, verify_tls: bool) -> IStreamClientEndpoint:
-        endpoint = endpoint_to(reactor, target.host, target.port, timeouts.connect, target.proxy)
+        by = straight if straight is not None and target.proxy is None else reactor
+        endpoint = endpoint_to(by, target.host, target.port, timeouts.connect, target.proxy)
         if target.scheme == "https":
             endpoint = SecureEndpoint(tls_to(target.host, verify_tls), endpoint, reactor)
         return endpoint
@@ -228,6 +234,8 @@ def _lost(reason: Failure) -> UpstreamError:
 def _connect_error(error: Exception) -> UpstreamError:
     if isinstance(error, ProxyError):
         return UpstreamError(504 if error.late else 502, error.sentence)
+    if isinstance(error, NearbyError):
+        return UpstreamError(502, "the origin is in this network, where it may not be (allow_private_upstreams)")
     if isinstance(error, DNSLookupError):
         return UpstreamError(502, "the origin's name is not known to DNS")
     if isinstance(error, (ConnectTimeout, TimeoutError)):

@@ -98,6 +98,12 @@ class ProcessUpstream(Upstream):
         if self._paused:
             self.pauseProducing()
 
+    @property
+    def pid(self) -> int:
+        """The id of the process that runs now, 0 where none does."""
+        transport = self._child.transport if self._child is not None else None
+        return (transport.pid or 0) if transport is not None else 0
+
     def output(self, child: _Child, data: bytes) -> None:
         """Something came out of the command."""
         if child is self._child and not self.ended:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -41,17 +42,22 @@ class JsonResource(AnswerResource, ABC):
 
     async def answer(self, request: Request) -> bytes:
         """The same as bytes."""
-        written: list[bytes] = []
-        packed = bytearray()
-        await self.sliced(_written(await self.tell(request), written))
-        body = b"".join(written)
-        if accepts_gzip(request):
-            await self.sliced(_packed(body, packed))
-        request.setHeader("Cache-Control", "no-store")
-        return send(request, body, "application/json", compressed=bytes(packed))
+        return await send_json(request, await self.tell(request), self.sliced)
 
 
-def _written(facts: Mapping[str, object], into: list[bytes]) -> Iterator[None]:
+async def send_json(request: Request, facts: Mapping[str, object], sliced: Sliced) -> bytes:
+    """Answer with JSON values by name, an iterator of them for a list, which is made in steps."""
+    into: list[bytes] = []
+    packed = bytearray()
+    await sliced(written(facts, into))
+    body = b"".join(into)
+    if accepts_gzip(request):
+        await sliced(_packed(body, packed))
+    request.setHeader("Cache-Control", "no-store")
+    return send(request, body, "application/json", compressed=bytes(packed))
+
+
+def written(facts: Mapping[str, object], into: list[bytes]) -> Iterator[None]:
     """The JSON of an object, in steps."""
     mark = "{"
     for name, value in facts.items():
@@ -76,7 +82,7 @@ def _list_of(items: Iterable[object], into: list[bytes]) -> Iterator[None]:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=msgspec.to_builtins)
 
 
 def _packed(body: bytes, into: bytearray) -> Iterator[None]:
@@ -92,8 +98,10 @@ class Folder(Resource):
     """A part of the tree that is nothing in itself."""
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """What is not there: see `iptvd.web.site.IptvdSite`."""
-        return Resource()
+        """What is not there, however long its path is: see `iptvd.web.site.IptvdSite`."""
+        nothing = Resource()
+        nothing.isLeaf = True
+        return nothing
 
 
 def programme_facts(programme: Programme | None) -> dict[str, Any] | None:

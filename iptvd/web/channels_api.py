@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -13,9 +13,13 @@ from iptvd.epg.reading import GuideReader
 from iptvd.lineup import Lineup
 from iptvd.model import Channel, ChannelStatus, Programme, SourceKind
 from iptvd.public import moment, without_urls
-from iptvd.web.api import LIMIT, JsonResource, Sliced, number_of, programme_facts, time_of, words_of
+from iptvd.web.api import LIMIT, JsonResource, Sliced, flag_of, number_of, programme_facts, time_of, words_of
+from iptvd.web.kept_channels import ID, KeptChannels
 from iptvd.web.playlist import filter_of, path_of
-from iptvd.web.request import Refusal, caller_of
+from iptvd.web.request import Refusal, caller_of, from_our_pages, require_manager, who_of
+
+if TYPE_CHECKING:
+    from iptvd.web.tree import Parts
 
 DAY = 86400.0
 #: Channels in one answer: what is on at each of them is asked for one by one.
@@ -24,8 +28,8 @@ MOST_AT_ONCE = 500
 MOST_DAYS = 15
 #: Channels that are looked at in one step.
 _STEP = 500
-
-_ID = re.compile(r"[1-9][0-9]{0,9}")
+#: The same of those that are made for it.
+_INACTIVE_STEP = 50
 
 #: What is on at a channel, and what comes then.
 NowNext = tuple[Programme | None, Programme | None]
@@ -39,6 +43,7 @@ class ChannelsApi:
     :param lineup: gives the lineup as it is now.
     :param kind_of: gives the form in which a channel is played.
     :param status_of: tells how a channel did last.
+    :param kept: what is kept of channels, for those to be told who manage.
     :param short_guide: what a channel's own provider says that comes next, where no guide has it.
     """
 
@@ -51,7 +56,9 @@ class ChannelsApi:
         short_guide: Callable[[Channel], Awaitable[Sequence[Programme]]],
         wall: Callable[[], float],
         sliced: Sliced,
+        kept: KeptChannels | None = None,
     ) -> None:
+        self.kept = kept
         self.lineup = lineup
         self.sliced = sliced
         self.reader = reader
@@ -60,16 +67,33 @@ class ChannelsApi:
         self._kind_of = kind_of
         self._status_of = status_of
 
-    def find(self, name: str) -> Channel:
+    def find(self, request: Request, name: str) -> Channel:
         """
-        The channel with this id.
+        The channel with this id, or this name of a panel's, for a request's sender.
 
-        :raises Refusal: when there is none.
+        :raises Refusal: when there is none, or they may not see it.
         """
-        channel = self.lineup().by_id.get(int(name)) if _ID.fullmatch(name) else None
-        if channel is None:
+        if self.kept is not None:
+            channel = self.kept.find(name, _manages(request))
+        else:
+            channel = self.lineup().by_id.get(int(name)) if ID.fullmatch(name) else None
+        if channel is None or not who_of(request).may_see(channel):
             raise Refusal(404, "There is no such channel; /api/channels has those there are.")
         return channel
+
+    def blocks(self, hidden: bool) -> Iterator[Sequence[Channel]]:
+        """
+        All channels, some hundred at a time.
+
+        :param hidden: whether those too that are hidden, or switched off.
+        """
+        lineup = self.lineup()
+        for channels in (lineup.channels, lineup.hidden if hidden else ()):
+            for start in range(0, len(channels), _STEP):
+                yield channels[start : start + _STEP]
+        inactive = self.kept.inactive() if hidden and self.kept is not None else iter(())
+        while block := tuple(islice(inactive, _INACTIVE_STEP)):
+            yield [channel for channel in block if channel is not None]
 
     def facts(self, channel: Channel, base_url: str, now_next: NowNext) -> dict[str, Any]:
         """A channel, what is empty left out."""
@@ -96,6 +120,20 @@ class ChannelsApi:
         }
         return {"id": channel.id, **found, "status": {name: value for name, value in told.items() if value}}
 
+    def told(self, request: Request, channel: Channel, now_next: NowNext) -> dict[str, Any]:
+        """A channel as a request's sender is told of it."""
+        facts = self.facts(channel, caller_of(request).base_url, now_next)
+        return self.kept.told(channel, facts) if self.kept is not None and _manages(request) else facts
+
+
+def channels_api(parts: Parts) -> ChannelsApi:
+    """One of these, out of what the faces are made of."""
+    faces, on = parts.faces, parts.on
+    kept = KeptChannels(parts.admission.records, parts.lineup)
+    return ChannelsApi(
+        faces.lineup, faces.hub.kind_of, on.reach.of, on.reader, on.short_guide, parts.wall, parts.sliced, kept
+    )
+
 
 class ChannelsResource(JsonResource):
     """All channels, page by page; below it each of them."""
@@ -117,14 +155,17 @@ class ChannelsResource(JsonResource):
         offset = number_of(request, "offset", 0, 10_000_000)
         limit = number_of(request, "limit", LIMIT, MOST_AT_ONCE, 1)
         words = words_of(request).casefold().split()
+        hidden = flag_of(request, "hidden")
+        if hidden and not _manages(request):
+            require_manager(request)
+            raise Refusal(403, "This request comes from a page of another site.")
         page: list[Channel] = []
         total = 0
 
         def look() -> Iterator[None]:
             nonlocal total
-            channels = api.lineup().channels
-            for start in range(0, len(channels), _STEP):
-                for channel in chosen.among(channels[start : start + _STEP]):
+            for channels in api.blocks(hidden):
+                for channel in chosen.among(channels):
                     if words and not _has(channel, words):
                         continue
                     if offset <= total < offset + limit:
@@ -134,13 +175,18 @@ class ChannelsResource(JsonResource):
 
         await self.sliced(look())
         on = await api.reader.now_next([channel.id for channel in page], api.wall())
-        base_url = caller_of(request).base_url
         return {
-            "channels": (api.facts(channel, base_url, on.get(channel.id, NOTHING)) for channel in page),
+            "channels": (api.told(request, channel, on.get(channel.id, NOTHING)) for channel in page),
             "offset": offset,
             "limit": limit,
             "total": total,
         }
+
+
+def _manages(request: Request) -> bool:
+    """Whether it is whoever manages that is told, and no page of another site that they look at."""
+    who = who_of(request)
+    return who.manager and (not who.ambient or from_our_pages(request))
 
 
 def _has(channel: Channel, words: Sequence[str]) -> bool:
@@ -161,9 +207,9 @@ class ChannelResource(JsonResource):
 
     async def tell(self, request: Request) -> Mapping[str, object]:
         """The channel."""
-        channel = self._api.find(self._name)
+        channel = self._api.find(request, self._name)
         on = await self._api.reader.now_next([channel.id], self._api.wall())
-        return self._api.facts(channel, caller_of(request).base_url, on.get(channel.id, NOTHING))
+        return self._api.told(request, channel, on.get(channel.id, NOTHING))
 
 
 class ProgrammesResource(JsonResource):
@@ -177,7 +223,7 @@ class ProgrammesResource(JsonResource):
     async def tell(self, request: Request) -> Mapping[str, object]:
         """Between ``from`` and ``to``; without them, from now on for a day."""
         api = self._api
-        channel = api.find(self._name)
+        channel = api.find(request, self._name)
         asked = time_of(request, "from")
         start = api.wall() if asked is None else asked
         until = time_of(request, "to")

@@ -15,13 +15,13 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 from attrs import frozen
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http import datetimeToString
 from twisted.web.server import Request
 
 from iptvd import __version__
@@ -29,12 +29,10 @@ from iptvd.access import Access, Who
 from iptvd.delivery.session import Viewer
 from iptvd.model import Outcome
 from iptvd.trust import Caller
+from iptvd.web.pacing import PacedChannel
 from iptvd.web.request import AnswerResource, AtOnce, Body, viewer_of
 from iptvd.web.sending import Sending
 from iptvd.web.sockets import watch_over
-
-if TYPE_CHECKING:
-    from iptvd.web.site import IptvdSite
 
 #: The Server header.
 SERVER = f"iptvd/{__version__}".encode()
@@ -83,11 +81,9 @@ class _Known:
     mark: bytes | None
 
 
-class ViewerConnection(HTTPChannel):
+class ViewerConnection(PacedChannel):
     """One connection."""
 
-    site: IptvdSite
-    transport: Any
     _known: _Known | None = None
     _rest = b""
     _plain: socket.socket | None = None

@@ -107,9 +107,9 @@ class ContentResource(AnswerResource):
         if self._keys:
             return None
         if extension == "m3u8":
-            body = self._hls.playlist_at_once(token)
+            body = self._hls.playlist_at_once(token, viewer)
             return AtOnce(_PLAYLIST_HEAD, body) if body is not None else None
-        kept = self._hls.content_at_once(token) if plain else None
+        kept = self._hls.content_at_once(token, viewer) if plain else None
         if kept is None:
             return None
         body_of, opened = kept.entry.body, kept.entry.opened

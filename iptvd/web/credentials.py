@@ -30,6 +30,9 @@ def take_mark(request: Request) -> str:
     if not path or not path[0].startswith(_MARK):
         return ""
     marked: bytes = path.pop(0)
+    if not path:
+        # The top, without a slash at the end.
+        path.append(b"")
     cast("list[bytes]", request.prepath).append(marked)
     return marked[len(_MARK) :].decode("latin-1")
 
@@ -41,10 +44,19 @@ def shown_by(request: Request, token: str, logins: Logins) -> Shown:
     :param token: that of its path.
     """
     user, manager = logins.of(request.getCookie(COOKIE))
-    name, tokens = _basic(request)
-    found = (token, *_from_query(request), *_from_headers(request), *tokens)
-    shown = tuple(one for one in found if one and len(one) <= _MOST)
-    return Shown(shown, name or _argument(request, b"username"), user, manager)
+    name, secret = _basic(request)
+    if not name and _argument(request, b"password"):
+        name = _argument(request, b"username")
+    found = (token, *_from_query(request), *_from_headers(request), secret)
+    # What is too long is shown all the same, and wrong.
+    shown = tuple(one if len(one) <= _MOST else "-" for one in found if one)
+    return Shown(shown, name, user, manager)
+
+
+def is_marked(request: Request) -> bool:
+    """Whether a request had its token in its path, so that what is relative to that has it too."""
+    path = request.prepath or [b""]
+    return path[0].startswith(_MARK)
 
 
 def _argument(request: Request, name: bytes) -> str:
@@ -65,13 +77,13 @@ def _from_headers(request: Request) -> Iterator[str]:
         yield value.strip()
 
 
-def _basic(request: Request) -> tuple[str, tuple[str, ...]]:
-    """The name and the password of HTTP Basic (RFC 7617); one of the two may be the token alone."""
+def _basic(request: Request) -> tuple[str, str]:
+    """The name and the token of HTTP Basic (RFC 7617): name and password, or the one that is not empty."""
     scheme, _, value = (request.getHeader("Authorization") or "").strip().partition(" ")
     if scheme.lower() != "basic":
-        return "", ()
+        return "", ""
     try:
         name, _, password = b64decode(value.strip(), validate=True).decode("utf-8", "replace").partition(":")
     except (binascii.Error, ValueError):
-        return "", ()
-    return (name, (password,)) if password else ("", (name,))
+        return "", ""
+    return (name, password) if password else ("", name)

@@ -15,7 +15,9 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from iptvd import __version__
+from iptvd.epg.export import Asked
 from iptvd.errors import StoreError
+from iptvd.web.playlist import groups_of
 from iptvd.web.request import AnswerResource, Refusal, accepts_gzip, argument, caller_of, is_current
 
 #: How many are written at once; whoever asks then waits.
@@ -25,6 +27,8 @@ AT_ONCE = 4
 PATIENCE, LONGEST = 60.0, 1800.0
 #: Days that can be asked for.
 MOST_DAYS = 60
+# Characters of a group that is asked for.
+_LONGEST_GROUP = 200
 
 _DAYS = re.compile(r"[1-9][0-9]?")
 
@@ -99,7 +103,7 @@ class GuideResource(AnswerResource):
     def __init__(
         self,
         database: Path,
-        pipe: Callable[[Sequence[str], IConsumer], Deferred[tuple[int, bytes]]],
+        pipe: Callable[[Sequence[str], IConsumer, bytes], Deferred[tuple[int, bytes]]],
         revision: Callable[[], Awaitable[int]],
         days: Callable[[], int],
         packed: bool,
@@ -122,14 +126,17 @@ class GuideResource(AnswerResource):
         asked = argument(request, "days")
         if asked and (_DAYS.fullmatch(asked) is None or int(asked) > MOST_DAYS):
             raise Refusal(400, f"days is a number from 1 to {MOST_DAYS}")
-        # No argument of a program can have this character.
-        days, group = int(asked or self._days()), argument(request, "group").replace("\0", "")
-        base_url = caller_of(request).base_url
+        wanted = Asked(
+            caller_of(request).base_url,
+            int(asked or self._days()),
+            argument(request, "group")[:_LONGEST_GROUP],
+            groups_of(request),
+        )
         revision = await self._revision()
         if not revision:
             raise Refusal(503, "The guide is being put together.", (("Retry-After", "5"),))
         # What is over is left out day by day.
-        told = (__version__, revision, base_url, days, group, int(self._wall()) // 86400)
+        told = (__version__, revision, wanted, int(self._wall()) // 86400)
         etag = f'"{blake2b(repr(told).encode("utf-8", "replace"), digest_size=12).hexdigest()}"'
         in_gzip = not self._packed and accepts_gzip(request)
         self._describe(request, etag, in_gzip)
@@ -138,17 +145,16 @@ class GuideResource(AnswerResource):
             return b""
         if request.method == b"HEAD":
             return b""
-        argv = [sys.executable, "-m", "iptvd.epg.export", str(self._database), base_url]
-        argv += ["--days", str(days), f"--group={group[:200]}"]
-        await self._write(request, [*argv, "--gzip"] if in_gzip or self._packed else argv)
+        argv = [sys.executable, "-m", "iptvd.epg.export", str(self._database)]
+        await self._write(request, [*argv, "--gzip"] if in_gzip or self._packed else argv, bytes(wanted))
         request.finish()
         return None
 
-    async def _write(self, request: Request, argv: Sequence[str]) -> None:
+    async def _write(self, request: Request, argv: Sequence[str], told: bytes) -> None:
         await self._slots.acquire()
         taking = _Taking(request, self._clock)
         try:
-            status, _ = await self._pipe(argv, taking)
+            status, _ = await self._pipe(argv, taking, told)
             if status != 0:
                 raise StoreError(f"the guide could not be written (status {status})")
         except (CancelledError, StoreError) as error:

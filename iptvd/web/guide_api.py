@@ -10,6 +10,7 @@ from twisted.web.server import Request
 from iptvd.epg.reading import GuideReader, Hit, Match
 from iptvd.public import moment
 from iptvd.web.api import LIMIT, MOST, JsonResource, Sliced, flag_of, number_of, time_of, words_of
+from iptvd.web.playlist import groups_of
 from iptvd.web.request import Refusal, argument
 
 #: Results of a search where none are asked for, and at most.
@@ -60,6 +61,7 @@ class EventsResource(JsonResource):
             limit,
             offset,
             live,
+            groups_of(request),
         )
         return {"events": map(event_facts, hits)}
 
@@ -78,7 +80,7 @@ class SearchResource(JsonResource):
         if not words:
             raise Refusal(400, "q is what to search for")
         limit = number_of(request, "limit", RESULTS, MOST_RESULTS, 1)
-        hits = await self._reader.search(words, self._wall(), limit)
+        hits = await self._reader.search(words, self._wall(), limit, groups_of(request))
         return {"query": words, "results": map(_result, hits)}
 
 
@@ -100,6 +102,8 @@ def _result(hit: Hit) -> dict[str, Any]:
 
 class MatchesResource(JsonResource):
     """``/api/epg/matches``: which guide channel was found for which channel, the least certain first."""
+
+    managed = True
 
     def __init__(self, reader: GuideReader, sliced: Sliced) -> None:
         super().__init__(sliced)

@@ -3,6 +3,9 @@ The tuners over HTTP, as HDHomeRun devices have it: documents that describe them
 
 The one with every channel is at the root, because that is where its clients look when they are given a mere address;
 that one and all others are below ``/hdhr/<name>/`` too. A tuner's links lead to where it was asked.
+
+With users a tuner needs a user's token, and so do its links: they have that of whoever asks. In a trusted network a
+user's own tuner needs none, and then its links have that user's.
 """
 
 from __future__ import annotations
@@ -23,7 +26,16 @@ from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel
 from iptvd.tuners import AUTH, Tuner, Tuners
 from iptvd.web.api import Folder
-from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, refuse, send
+from iptvd.web.request import (
+    AnswerResource,
+    Refusal,
+    argument,
+    caller_of,
+    refuse,
+    require_viewer,
+    send,
+    who_of,
+)
 from iptvd.web.stream import Faces, StreamResource
 
 #: The header in which an HDHomeRun says why it does not play, and what it says in it.
@@ -62,6 +74,8 @@ class TunerDocument(AnswerResource):
     :param prefix: what comes before its paths here.
     """
 
+    guarded = False
+
     def __init__(self, tuners: Tuners, name: str, prefix: str) -> None:
         super().__init__()
         self.tuners = tuners
@@ -70,7 +84,7 @@ class TunerDocument(AnswerResource):
 
     async def answer(self, request: Request) -> bytes:
         """The document, its links by the address it was asked for."""
-        tuner = _tuner(self.tuners, self._name)
+        tuner = _asked(self.tuners, self._name, request)
         if request.postpath:
             raise Refusal(404, "There is nothing at this address.")
         request.setHeader("Cache-Control", "no-store")
@@ -86,17 +100,18 @@ class DiscoverResource(TunerDocument):
 
     async def tell(self, request: Request, tuner: Tuner, base_url: str) -> bytes:
         """See above."""
+        user = who_of(request).user
         facts = {
             "FriendlyName": tuner.title,
             "Manufacturer": "iptvd",
             "ModelNumber": "iptvd",
             "FirmwareName": "iptvd",
             "FirmwareVersion": __version__,
-            "DeviceID": f"{self.tuners.device_id(tuner):08X}",
+            "DeviceID": f"{self.tuners.device_id(tuner, user):08X}",
             "DeviceAuth": AUTH,
             "BaseURL": base_url,
             "LineupURL": f"{base_url}/lineup.json",
-            "TunerCount": await self.tuners.count(tuner),
+            "TunerCount": await self.tuners.count(tuner, user),
         }
         return send(request, json.dumps(facts).encode(), _JSON)
 
@@ -106,7 +121,7 @@ class DeviceResource(TunerDocument):
 
     async def tell(self, request: Request, tuner: Tuner, base_url: str) -> bytes:
         """See above."""
-        device_id = f"{self.tuners.device_id(tuner):08X}"
+        device_id = f"{self.tuners.device_id(tuner, who_of(request).user):08X}"
         udn = uuid5(NAMESPACE_OID, device_id)
         text = _DEVICE.format(base=escape(base_url), name=tuner.title, device_id=device_id, udn=udn)
         return send(request, text.encode(), _XML)
@@ -126,14 +141,14 @@ class LineupResource(TunerDocument):
 
     async def tell(self, request: Request, tuner: Tuner, base_url: str) -> bytes:
         """See above."""
-        channels = self.tuners.lineup().channels
+        channels, may_see = self.tuners.lineup().channels, who_of(request).may_see
         # Grows in place and gives its value without a copy; to join five megabytes takes a turn of the reactor.
         body = BytesIO()
 
         def steps() -> Iterator[None]:
             for start in range(0, len(channels), _STEP):
                 for channel in channels[start : start + _STEP]:
-                    if tuner.has(channel):
+                    if tuner.has(channel) and may_see(channel):
                         body.write(b"," if body.tell() else b"[")
                         body.write(_listed(channel, base_url))
                 yield
@@ -167,6 +182,8 @@ class TunedResource(StreamResource):
     :param path: what follows ``/auto/``.
     """
 
+    guarded = False
+
     def __init__(self, faces: Faces, tuners: Tuners, name: str, path: str) -> None:
         super().__init__(faces, path)
         self._tuners = tuners
@@ -175,6 +192,7 @@ class TunedResource(StreamResource):
 
     async def answer(self, request: Request) -> bytes | None:
         """Play it."""
+        _asked(self._tuners, self._tuner_name, request)
         try:
             return await super().answer(request)
         except LimitError:
@@ -190,7 +208,8 @@ class TunedResource(StreamResource):
         number = int(match[1]) if match and not request.postpath else 0
         # A millisecond or two where there are 50,000: less than it would take to keep them by their numbers.
         found = (channel for channel in self._tuners.lineup().channels if channel.number == number)
-        channel = next((channel for channel in found if tuner.has(channel)), None)
+        may_see = who_of(request).may_see
+        channel = next((channel for channel in found if tuner.has(channel) and may_see(channel)), None)
         if channel is None:
             sentence = "This tuner has no channel of that number; its lineup.json has those there are."
             raise Refusal(404, sentence, ((ERROR, UNKNOWN_CHANNEL),))
@@ -241,6 +260,21 @@ class TunersResource(Resource):
             for name, child in tuner_children(self._faces, self._tuners, tuner.name, f"/hdhr/{tuner.name}"):
                 folder.putChild(name, child)
         return folder
+
+
+def _asked(tuners: Tuners, name: str, request: Request) -> Tuner:
+    """
+    The tuner of a name, for who asks, which from now on may be its user.
+
+    :raises Refusal: when there is none, or it is not for them.
+    """
+    tuner = tuners.find(name)
+    who = who_of(request)
+    if tuner is not None:
+        who = tuners.who_at(tuner, who)
+        request.who, request.caller = who, who.caller  # type: ignore[attr-defined]
+    require_viewer(request)
+    return _tuner(tuners, name)
 
 
 def _tuner(tuners: Tuners, name: str) -> Tuner:

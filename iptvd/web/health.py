@@ -22,9 +22,9 @@ from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import CONTENT_TYPE, Metrics
 from iptvd.model import Outcome, ProviderState
-from iptvd.public import without_urls
+from iptvd.public import moment, without_urls
 from iptvd.refresh import ProviderStatus
-from iptvd.web.request import AnswerResource, send
+from iptvd.web.request import AnswerResource, require_viewer, send, who_of
 
 #: Pieces of JSON that are written in one step, and bytes from which on it is not compressed: that cannot be sliced.
 _PARTS = 256
@@ -108,7 +108,7 @@ class Health:
         }
 
     def detailed(self) -> dict[str, object]:
-        """What those may know who may watch; the sessions as an iterator, for there may be thousands."""
+        """What those may know who manage; the sessions as an iterator, for there may be thousands."""
         channels = self._lineup.lineup.channels
         on_air = self._live.on_air.values()
         viewers = {viewer.session.id: viewer for each in on_air for viewer in each.broadcast.viewers}
@@ -121,6 +121,7 @@ class Health:
             "broadcasts": [_broadcast(each) for each in on_air],
             # Of those there are now: one that ends before it is looked at is told of all the same.
             "sessions": (self._session(each, viewers.get(each.id)) for each in list(self._hub.sessions.values())),
+            "ended": [_ended(session, at) for session, at in reversed(self._hub.ended)],
             "outcomes": {each.value: self._hub.outcomes[each] for each in Outcome},
             "notices": list(self._notices()),
         }
@@ -128,18 +129,36 @@ class Health:
     def _session(self, session: Session, viewer: Viewer | None) -> Mapping[str, object]:
         """One session; how far it lags is known of those alone that share a stream."""
         return {
-            "id": session.id,
-            "channel_id": session.channel.id,
-            "channel": session.channel.name,
-            "face": session.face.value,
-            "address": session.viewer.address,
-            "user_agent": session.viewer.agent,
-            "seconds": round(self._wall() - session.started, 1),
-            "bytes": session.bytes_sent,
+            **_session_facts(session, self._wall()),
             "lag_bytes": viewer.lag if viewer is not None else None,
             "lag_seconds": round(viewer.behind, 3) if viewer is not None else None,
             "jumps": viewer.jumps if viewer is not None else None,
         }
+
+
+def _session_facts(session: Session, until: float) -> Mapping[str, object]:
+    return {
+        "id": session.id,
+        "channel_id": session.channel.id,
+        "channel": session.channel.name,
+        "face": session.face.value,
+        "address": session.viewer.address,
+        "user": session.viewer.user,
+        "user_agent": session.viewer.agent,
+        "seconds": round(until - session.started, 1),
+        "bytes": session.bytes_sent,
+    }
+
+
+def _ended(session: Session, at: float) -> Mapping[str, object]:
+    """A session that has ended, and how."""
+    outcome = session.outcome.value if session.outcome is not None else ""
+    return {
+        **_session_facts(session, at),
+        "at": moment(at),
+        "outcome": outcome,
+        "reason": without_urls(session.reason),
+    }
 
 
 def _broadcast(on_air: OnAir) -> Mapping[str, object]:
@@ -183,12 +202,12 @@ class HealthResource(AnswerResource):
     def __init__(
         self,
         facts: Callable[[], dict[str, object]],
-        guarded: bool,
+        managed: bool,
         sliced: Callable[[Iterator[object]], Awaitable[None]],
     ) -> None:
         super().__init__()
-        self.isLeaf = guarded
-        self.guarded = guarded
+        self.isLeaf = self.managed = managed
+        self.guarded = False
         self._facts = facts
         self._sliced = sliced
 
@@ -229,7 +248,9 @@ class PingResource(AnswerResource):
 
 
 class MetricsResource(AnswerResource):
-    """``/metrics``."""
+    """``/metrics``, for those who may watch and those who manage."""
+
+    guarded = False
 
     def __init__(self, metrics: Metrics) -> None:
         super().__init__()
@@ -237,5 +258,7 @@ class MetricsResource(AnswerResource):
 
     async def answer(self, request: Request) -> bytes:
         """The counters."""
+        if not who_of(request).manager:
+            require_viewer(request)
         request.setHeader("Cache-Control", "no-store")
         return send(request, self._metrics.text(), CONTENT_TYPE)

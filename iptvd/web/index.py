@@ -1,10 +1,14 @@
-"""``/``: the channels with their links and what is on, the playlist's address, and how the providers are."""
+"""
+``/``: the channels with their links and what is on, the playlist's address, and how the providers are.
+
+A user sees their channels; how the providers are is for whoever manages, as long as there are users.
+"""
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
@@ -19,8 +23,8 @@ from iptvd.model import Channel, SourceKind
 from iptvd.public import without_urls
 from iptvd.refresh import ProviderStatus
 from iptvd.web.channels_api import NOTHING, NowNext
-from iptvd.web.playlist import filter_of, path_of
-from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send
+from iptvd.web.playlist import Filter, filter_of, path_of
+from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send, who_of
 
 #: Channels on one page.
 PAGE = 200
@@ -67,6 +71,10 @@ class IndexResource(AnswerResource):
             raise Refusal(400, "page is a number from 1 to 999999")
         number = int(asked)
         first = (number - 1) * PAGE
+        who = who_of(request)
+        tells_all = who.manager or who.user is None
+        visible = Filter(groups=chosen.groups).among(lineup.channels)
+        count = sum(1 for _ in visible) if chosen.groups else len(lineup.channels)
         found = list(islice(chosen.among(lineup.channels), first, first + PAGE + 1))
         shown, more = found[:PAGE], len(found) > PAGE
         on = await self._now_next([channel.id for channel in shown])
@@ -77,10 +85,8 @@ class IndexResource(AnswerResource):
             '<meta name=viewport content="width=device-width">',
             f"<h1>iptvd</h1><p>Playlist for your player: <code>{escape(base)}/playlist.m3u8</code>",
             f' (<a href="{escape(prefix)}/playlist.m3u8">open</a>)</p>',
-            *(f"<p class=bad>{escape(notice)}</p>" for notice in self._notices()),
-            "<h2>Providers</h2><table><tr><th>Name<th>State<th>Entries<th>Why</tr>",
-            *map(_provider_row, self._lineup.statuses),
-            f"</table><h2>Channels ({len(lineup.channels)})</h2><table>",
+            *(self._state() if tells_all else ()),
+            f"<h2>Channels ({count})</h2><table>",
             *(self._row(channel, prefix, chosen.form, on.get(channel.id, NOTHING)) for channel in shown),
             "</table><p>",
         ]
@@ -94,6 +100,13 @@ class IndexResource(AnswerResource):
         request.setHeader("Referrer-Policy", "no-referrer")
         request.setHeader("Cache-Control", "no-store")
         return send(request, "".join(parts).encode("utf-8", "replace"), "text/html; charset=utf-8")
+
+    def _state(self) -> Iterator[str]:
+        """What the operator should know."""
+        yield from (f"<p class=bad>{escape(notice)}</p>" for notice in self._notices())
+        yield "<h2>Providers</h2><table><tr><th>Name<th>State<th>Entries<th>Why</tr>"
+        yield from map(_provider_row, self._lineup.statuses)
+        yield "</table>"
 
     def _row(self, channel: Channel, prefix: str, form: SourceKind | None, on: NowNext) -> str:
         name = escape(channel.name)

@@ -1,6 +1,9 @@
 """
 ``/api/live``: what happens, as Server-Sent Events (WHATWG HTML, section 9.2).
 
+Who manages hears everything. Others hear what concerns everybody: which of their channels can be had, and what is
+about to begin on them.
+
 A client is a position in what `iptvd.activity.Activity` keeps. What is written goes to its connection; while that is
 full nothing is, and the client is behind by what happens meanwhile. One that reads again gets what it has missed, one
 that does not is let go: neither takes memory.
@@ -9,15 +12,28 @@ that does not is let go: neither takes memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
+from attrs import evolve
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from iptvd.access import Who
+from iptvd.accounts import Accounts
 from iptvd.activity import Activity, Happening, Kind
+from iptvd.lineup import Lineup
 from iptvd.web.player import break_off
-from iptvd.web.request import AnswerResource, Refusal, argument, header
+from iptvd.web.request import (
+    AnswerResource,
+    Refusal,
+    argument,
+    header,
+    require_manager,
+    require_viewer,
+    who_of,
+)
 from iptvd.web.sockets import watch_over
 
 #: Clients at once.
@@ -31,6 +47,9 @@ AT_ONCE = 32
 #: Milliseconds after which a client whose connection broke is to come back.
 RETRY = 3000
 
+#: What those hear who do not manage.
+FOR_EVERYBODY = frozenset((Kind.CHANNEL_STATUS, Kind.LIVE_EVENT_SOON, Kind.LIVE_EVENT_STARTED))
+
 _HEADERS = (
     ("Content-Type", "text/event-stream"),
     ("Cache-Control", "no-store"),
@@ -42,15 +61,18 @@ _HEADERS = (
 
 def _kinds_asked(request: Request) -> frozenset[Kind]:
     """
-    What a client wants to hear of; all of it without a word of that.
+    What a client wants to hear of; all that it may without a word of that.
 
-    :raises Refusal: when there is no such kind.
+    :raises Refusal: when there is no such kind, or it is not for the client.
     """
     names = [name.strip() for name in argument(request, "types").split(",") if name.strip()]
     try:
-        return frozenset(map(Kind, names) if names else Kind)
+        asked = frozenset(map(Kind, names))
     except ValueError:
         raise Refusal(400, f"types is some of {', '.join(kind.value for kind in Kind)}, with commas between") from None
+    if not asked <= FOR_EVERYBODY:
+        require_manager(request)
+    return asked or (frozenset(Kind) if who_of(request).manager else FOR_EVERYBODY)
 
 
 def _heard_last(request: Request) -> int | None:
@@ -66,6 +88,39 @@ def _heard_last(request: Request) -> int | None:
     return int(told) if told.isascii() and told.isdigit() and len(told) < 17 else -1
 
 
+class _Hearing:
+    """
+    What one client may hear, of what it wants to.
+
+    :param lineup: gives the lineup as it is now.
+    """
+
+    def __init__(self, who: Who, kinds: frozenset[Kind], lineup: Callable[[], Lineup]) -> None:
+        self._who = who
+        self._kinds = kinds
+        self._lineup = lineup
+        self._all = who.manager or who.user is None or not who.user.groups
+
+    def of(self, happening: Happening) -> bytes:
+        """As the client hears it; empty when it does not."""
+        if happening.kind not in self._kinds:
+            return b""
+        if self._all:
+            return _written(happening)
+        if happening.kind is Kind.CHANNEL_STATUS:
+            return _written(happening) if self._sees(happening.channel) else b""
+        event = cast("dict[str, Any]", happening.facts["event"])
+        channels = [each for each in event["channels"] if self._sees(each["id"])]
+        if not channels:
+            return b""
+        facts = {**happening.facts, "event": {**event, "channels": channels}}
+        return _written(evolve(happening, channel=channels[0]["id"], facts=facts))
+
+    def _sees(self, channel_id: int) -> bool:
+        channel = self._lineup().by_id.get(channel_id)
+        return channel is not None and self._who.may_see(channel)
+
+
 def _written(happening: Happening) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (happening.id, happening.kind.value.encode(), happening.json)
 
@@ -77,18 +132,35 @@ def _pieces(happenings: Sequence[Happening]) -> Iterator[Sequence[Happening]]:
 
 
 class LiveResource(AnswerResource):
-    """The address itself."""
+    """
+    The address itself.
 
+    :param lineup: gives the lineup as it is now.
+    """
+
+    guarded = False
     open_to_pages = True
 
-    def __init__(self, activity: Activity, clock: IReactorTime) -> None:
+    def __init__(
+        self, activity: Activity, clock: IReactorTime, lineup: Callable[[], Lineup], accounts: Accounts
+    ) -> None:
         super().__init__()
         self._activity = activity
         self._clock = clock
+        self._lineup = lineup
         self._clients: set[_Client] = set()
+        accounts.on_change(self._revoked)
+
+    def _revoked(self, users: frozenset[str]) -> None:
+        """Who may not hear the same any more has to come back."""
+        for client in [each for each in self._clients if each.user in users]:
+            client.end()
 
     async def answer(self, request: Request) -> bytes | None:
         """Begin to tell."""
+        who = who_of(request)
+        if not who.manager:
+            require_viewer(request)
         kinds, last = _kinds_asked(request), _heard_last(request)
         full = len(self._clients) >= MOST
         if self._activity.closed or full:
@@ -98,7 +170,8 @@ class LiveResource(AnswerResource):
             request.setHeader(name, value)
         if request.method == b"HEAD":
             return b""
-        client = _Client(request, self._activity, self._clock, kinds, self._clients.discard)
+        hearing = _Hearing(who, kinds, self._lineup)
+        client = _Client(request, self._activity, self._clock, hearing, self._clients.discard)
         self._clients.add(client)
         client.start(last)
         return None
@@ -110,6 +183,7 @@ class _Client:
     One client.
 
     :param over: is told when it is gone.
+    :ivar user: whose it is, empty for nobody's.
     """
 
     def __init__(
@@ -117,13 +191,15 @@ class _Client:
         request: Request,
         activity: Activity,
         clock: IReactorTime,
-        kinds: frozenset[Kind],
+        hearing: _Hearing,
         over: Callable[[_Client], None],
     ) -> None:
+        user = who_of(request).user
+        self.user = user.name if user is not None else ""
         self._request = request
         self._activity = activity
         self._clock = clock
-        self._kinds = kinds
+        self._hearing = hearing
         self._over = over
         self._position = activity.newest
         self._paused = False
@@ -165,13 +241,17 @@ class _Client:
             self._request.write(b"id: %d\nevent: reset\ndata: {}\n\n" % self._position)
         for some in _pieces(found or ()):
             self._position = some[-1].id
-            data = b"".join(_written(each) for each in some if each.kind in self._kinds)
+            data = b"".join(map(self._hearing.of, some))
             if data and not self._write(data):
                 return
         if self._activity.closed:
-            self._stop()
-            self._request.unregisterProducer()
-            self._request.finish()
+            self.end()
+
+    def end(self) -> None:
+        """There is nothing more to tell."""
+        self._stop()
+        self._request.unregisterProducer()
+        self._request.finish()
 
     def _write(self, data: bytes) -> bool:
         """Whether there is room for more: writing may fill the connection."""

@@ -20,7 +20,8 @@ from iptvd.lineup import Lineup
 from iptvd.log import Log
 from iptvd.model import Channel
 from iptvd.store import Offload, write_durably
-from iptvd.web.request import AnswerResource, Refusal, SharedWork, send
+from iptvd.web.request import AnswerResource, Refusal, send, who_of
+from iptvd.web.shared_work import SharedWork
 
 #: A picture may have this many bytes.
 MAX_LOGO = 2 * 1024 * 1024
@@ -195,6 +196,8 @@ class LogosResource(Resource):
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The logo of the channel with that id."""
         channel = self._lineup().by_id.get(int(path)) if path.isdigit() and len(path) < 11 else None
+        if channel is not None and not who_of(request).may_see(channel):
+            channel = None
         return LogoResource(channel, self._cache)
 
 

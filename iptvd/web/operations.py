@@ -8,6 +8,8 @@ from typing import Any
 from attrs import field, frozen
 from twisted.web.server import Request
 
+from iptvd.web.request import Refusal
+
 
 @frozen
 class Query:
@@ -15,11 +17,13 @@ class Query:
     An argument in the query.
 
     :ivar kind: ``str``, ``int``, ``bool``, or a `msgspec` type such as ``Annotated[int, Meta(ge=0)]``.
+    :ivar required: whether it has to be there.
     """
 
     name: str
     meaning: str
     kind: Any = str
+    required: bool = False
 
 
 @frozen
@@ -30,12 +34,14 @@ class Call:
     :ivar path: what stands in the path for each ``{name}``.
     :ivar body: an instance of the operation's ``body``, None where it has none.
     :ivar extra: the fields of the body that its type does not name.
+    :ivar query: the operation's arguments that are in the query, each of its kind.
     """
 
     request: Request
     path: Mapping[str, str]
     body: Any = None
     extra: Mapping[str, object] = field(factory=dict)
+    query: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen
@@ -52,6 +58,7 @@ class Operation:
     :ivar status: of the answer when it is done.
     :ivar manages: whether only who manages may.
     :ivar errors: statuses of refusals beside those that all operations have.
+    :ivar content_type: of what is answered.
     """
 
     method: str
@@ -64,3 +71,14 @@ class Operation:
     status: int = 200
     manages: bool = True
     errors: tuple[int, ...] = ()
+    content_type: str = "application/json"
+
+
+def invalid(name: str, sentence: str) -> Refusal:
+    """
+    A refusal because of a field of the body, or an argument.
+
+    :param name: the field, as in ``headers.Referer``; empty for all of the body.
+    :param sentence: what is wrong, or would be right; it goes on after the name.
+    """
+    return Refusal(422, f"{name}: {sentence}" if name else sentence, errors=((name, sentence),))

@@ -1,4 +1,9 @@
-"""The lineup as an M3U playlist, filtered by the query, rendered once for all who ask by the same address."""
+"""
+The lineup as an M3U playlist, filtered by the query and by what may be seen.
+
+It is rendered once for all who ask by the same address. Each user has an address of their own: for them it is rendered
+once for all who may see the same, and the address is filled in as they take it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from hashlib import blake2b
 from io import BytesIO
 from urllib.parse import urlencode
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from twisted.web.server import Request
 
 from iptvd import __version__
@@ -17,16 +22,18 @@ from iptvd.lineup import Lineup
 from iptvd.model import Channel, ChannelKind, SourceKind
 from iptvd.protocols import m3u
 from iptvd.web.archive import past_attributes
+from iptvd.web.filling import ANY_BASE, Text, send_filled
 from iptvd.web.request import (
     AnswerResource,
     Refusal,
-    SharedWork,
     accepts_gzip,
     argument,
     caller_of,
     is_current,
     send,
+    who_of,
 )
+from iptvd.web.shared_work import SharedWork
 
 #: Bytes of rendered playlists that are kept, and how many: a filter that nothing passes makes small ones for ever.
 CACHE_BYTES = 64 * 1024 * 1024
@@ -41,6 +48,7 @@ _LIVE, _RADIO, _VOD = ChannelKind.LIVE, ChannelKind.RADIO, ChannelKind.VOD
 _HLS = SourceKind.HLS
 
 _FORMS = {"ts": SourceKind.TS, "hls": SourceKind.HLS}
+_TYPE = "application/x-mpegurl; charset=utf-8"
 
 
 @frozen
@@ -49,12 +57,14 @@ class Filter:
     What of the lineup is asked for; empty means all.
 
     :ivar form: in which live channels are listed, None for the one that each has.
+    :ivar groups: those that may be seen.
     """
 
     group: str = ""
     provider: str = ""
     kind: ChannelKind | None = None
     form: SourceKind | None = None
+    groups: tuple[str, ...] = ()
 
     def among(self, channels: Iterable[Channel]) -> Iterable[Channel]:
         """
@@ -64,6 +74,9 @@ class Filter:
         """
         # One after the other, so that what is not asked costs nothing: this goes over the whole lineup.
         group, provider, kind = self.group, self.provider, self.kind
+        if self.groups:
+            allowed = frozenset(self.groups)
+            channels = (channel for channel in channels if channel.group in allowed)
         if group:
             channels = (channel for channel in channels if channel.group == group)
         if provider:
@@ -73,9 +86,15 @@ class Filter:
         return channels
 
 
+def groups_of(request: Request) -> tuple[str, ...]:
+    """The groups that a request's sender may see, in one order; empty for all."""
+    user = who_of(request).user
+    return tuple(sorted(set(user.groups))) if user is not None else ()
+
+
 def filter_of(request: Request) -> Filter:
     """
-    The filter in a request's query.
+    The filter in a request's query, with what its sender may see.
 
     :raises Refusal: for a value that is none.
     """
@@ -91,7 +110,7 @@ def filter_of(request: Request) -> Filter:
         form = _FORMS.get(asked)
         if form is None:
             raise Refusal(400, "format is one of ts and hls")
-    return Filter(argument(request, "group"), argument(request, "provider"), kind, form)
+    return Filter(argument(request, "group"), argument(request, "provider"), kind, form, groups_of(request))
 
 
 def extension_of(channel: Channel, kind: SourceKind, form: SourceKind | None = None) -> str:
@@ -120,9 +139,13 @@ class _Rendered:
     :ivar packed: the body in gzip; empty until somebody takes it so.
     """
 
-    body: bytes
-    etag: str
+    text: Text
     packed: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it that are kept."""
+        return len(self.text.body) + len(self.packed)
 
 
 @frozen
@@ -132,6 +155,11 @@ class _Key:
     revision: str
     base_url: str
     chosen: Filter
+
+    @property
+    def etag(self) -> str:
+        """The entity tag of what is rendered by it: another version of ours may render the same otherwise."""
+        return f'"{blake2b(repr((__version__, self)).encode("utf-8", "replace"), digest_size=12).hexdigest()}"'
 
 
 class PlaylistResource(AnswerResource):
@@ -161,47 +189,59 @@ class PlaylistResource(AnswerResource):
         self._rendering: SharedWork[_Rendered] = SharedWork()
         self._packing: SharedWork[None] = SharedWork()
 
-    async def answer(self, request: Request) -> bytes:
+    async def answer(self, request: Request) -> bytes | None:
         """The playlist, its links by the address it was asked for."""
         lineup = self._lineup()
         key = _Key(lineup.revision, caller_of(request).base_url, filter_of(request))
+        etag = key.etag
+        request.setHeader("Cache-Control", "no-cache")
+        if is_current(request, etag):
+            request.setHeader("ETag", f"W/{etag}")
+            request.setHeader("Vary", "Accept-Encoding")
+            request.setResponseCode(304)
+            return b""
+        if who_of(request).user is not None:
+            shared = await self._rendered(lineup, evolve(key, base_url=ANY_BASE))
+            request.setHeader("Content-Type", _TYPE)
+            request.setHeader("ETag", f"W/{etag}")
+            return await send_filled(request, shared.text, key.base_url, self._sliced)
+        rendered = await self._rendered(lineup, key)
+        if not rendered.packed and accepts_gzip(request):
+            await self._packing(key, lambda: self._pack(rendered))
+        return send(request, rendered.text.body, _TYPE, etag=etag, compressed=rendered.packed)
+
+    async def _rendered(self, lineup: Lineup, key: _Key) -> _Rendered:
         rendered = self._cache.get(key)
         if rendered is None:
-            rendered = await self._rendering(key, lambda: self._render(lineup, key))
-        else:
-            self._cache.move_to_end(key)
-        request.setHeader("Cache-Control", "no-cache")
-        if not rendered.packed and accepts_gzip(request) and not is_current(request, rendered.etag):
-            await self._packing(key, lambda: self._pack(rendered))
-        return send(
-            request,
-            rendered.body,
-            "application/x-mpegurl; charset=utf-8",
-            etag=rendered.etag,
-            compressed=rendered.packed,
-        )
+            return await self._rendering(key, lambda: self._render(lineup, key))
+        self._cache.move_to_end(key)
+        return rendered
 
     async def _render(self, lineup: Lineup, key: _Key) -> _Rendered:
         channels, base_url, chosen = lineup.channels, key.base_url, key.chosen
         # Grows in place and gives its value without a copy; to join ten megabytes takes a turn of the reactor.
         body = BytesIO()
+        marks, mark = 0, base_url.encode()
+        ends: list[int] = []
+
+        def write(text: str) -> None:
+            nonlocal marks
+            piece = text.encode("utf-8", "replace")
+            body.write(piece)
+            ends.append(body.tell())
+            marks += piece.count(mark)
+
         query = "?" + urlencode({"group": chosen.group}) if chosen.group else ""
-        body.write(m3u.header(f"{base_url}/epg.xml{query}").encode())
+        write(m3u.header(f"{base_url}/epg.xml{query}"))
 
         def steps() -> Iterator[None]:
             for start in range(0, len(channels), _STEP):
                 among = chosen.among(channels[start : start + _STEP])
-                body.write(
-                    "".join([self._entry(channel, base_url, chosen.form) for channel in among]).encode(
-                        "utf-8", "replace"
-                    )
-                )
+                write("".join([self._entry(channel, base_url, chosen.form) for channel in among]))
                 yield
 
         await self._sliced(steps())
-        # Another version of ours may render the same otherwise.
-        etag = blake2b(repr((__version__, key)).encode("utf-8", "replace"), digest_size=12).hexdigest()
-        rendered = _Rendered(body.getvalue(), f'"{etag}"')
+        rendered = _Rendered(Text(body.getvalue(), ends, marks))
         self._cache[key] = rendered
         self._forget()
         return rendered
@@ -212,7 +252,7 @@ class PlaylistResource(AnswerResource):
         def steps() -> Iterator[None]:
             # Level 1: the other eight take twice as long to make it a tenth smaller.
             packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-            body = memoryview(rendered.body)
+            body = memoryview(rendered.text.body)
             for start in range(0, len(body), _PACKED_AT_ONCE):
                 packed.append(packer.compress(body[start : start + _PACKED_AT_ONCE]))
                 yield
@@ -245,7 +285,7 @@ class PlaylistResource(AnswerResource):
         revision = self._lineup().revision
         for key in [key for key in self._cache if key.revision != revision]:
             del self._cache[key]
-        size = sum(len(one.body) + len(one.packed) for one in self._cache.values())
+        size = sum(one.size for one in self._cache.values())
         while len(self._cache) > 1 and (size > CACHE_BYTES or len(self._cache) > CACHE_ENTRIES):
             _, oldest = self._cache.popitem(last=False)
-            size -= len(oldest.body) + len(oldest.packed)
+            size -= oldest.size

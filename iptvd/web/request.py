@@ -6,10 +6,10 @@ import gzip
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Any, cast
+from urllib.parse import urlencode, urlsplit
 
-from attrs import define, field, frozen
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -22,9 +22,9 @@ from iptvd.errors import IptvdError, LimitError, ProtocolError, ProviderError, T
 from iptvd.log import Log
 from iptvd.protocols.ranges import if_none_match
 from iptvd.public import without_urls
+from iptvd.rules import printable
 from iptvd.trust import Caller
-
-T = TypeVar("T")
+from iptvd.web.problems import CONTENT_TYPE, problem
 
 #: What a viewer is told when the fault is ours.
 FAULT = "Something went wrong here; the log has the details."
@@ -32,6 +32,8 @@ FAULT = "Something went wrong here; the log has the details."
 #: A body is compressed from this size on.
 _WORTH_GZIP = 1024
 _METHODS = "GET, HEAD, OPTIONS"
+#: Characters of what a program calls who it asks for.
+_MOST_NAME = 100
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 #: What goes with a refusal of that status.
 _ASKS: Mapping[int, tuple[tuple[str, str], ...]] = {
@@ -44,11 +46,16 @@ _WEIGHT = re.compile(r"q=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 @frozen
 class Refusal(IptvdError):  # noqa: N818 - an answer
-    """An answer that is an error: the sentence and its HTTP status."""
+    """
+    An answer that is an error: the sentence and its HTTP status.
+
+    :ivar errors: the fields that are wrong, each with a sentence.
+    """
 
     status: int
     text: str
     headers: tuple[tuple[str, str], ...] = ()
+    errors: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         """The sentence."""
@@ -75,6 +82,11 @@ def caller_of(request: Request) -> Caller:
     return cast(Caller, request.caller)  # type: ignore[attr-defined]
 
 
+def came_from(request: Request) -> Caller:
+    """Who the request is from, with nobody's token in its links."""
+    return cast(Caller, request.came_from)  # type: ignore[attr-defined]
+
+
 def who_of(request: Request) -> Who:
     """Who the request is from, and what it may do, as judged when it came in."""
     return cast(Who, request.who)  # type: ignore[attr-defined]
@@ -83,7 +95,9 @@ def who_of(request: Request) -> Who:
 def viewer_of(request: Request) -> Viewer:
     """The request's sender as the viewer of a session."""
     agent, user = header(request, "User-Agent") or "", who_of(request).user
-    return Viewer(caller_of(request).address, agent[:200], user.name if user is not None else "")
+    called = header(request, "X-Username") or argument(request, "username")
+    name = user.name if user is not None else ""
+    return Viewer(caller_of(request).address, agent[:200], name, printable(called[:_MOST_NAME]))
 
 
 def require_viewer(request: Request) -> None:
@@ -93,8 +107,11 @@ def require_viewer(request: Request) -> None:
     :raises Refusal: with why they may not.
     """
     who = who_of(request)
+    if who.status == 401:
+        _ask_to_log_in(request)
     if who.status:
         raise Refusal(who.status, who.sentence, _ASKS.get(who.status, ()))
+    require_our_pages(request)
 
 
 def require_manager(request: Request) -> None:
@@ -107,16 +124,42 @@ def require_manager(request: Request) -> None:
     if not who.manager:
         if who.shows or who.user is not None:
             raise Refusal(403, "This token is not the one to manage with (api_token).")
+        _ask_to_log_in(request)
         raise Refusal(401, "Managing needs the API token (api_token), or an address in manage_networks.", _ASKS[401])
-    if who.ambient and request.method not in _SAFE and not _from_our_pages(request):
+    require_our_pages(request)
+
+
+def require_our_pages(request: Request) -> None:
+    """
+    Let nothing be changed by a page of another site, whose requests look like the ones of whoever is looking at it.
+
+    :raises Refusal: when it would be.
+    """
+    if who_of(request).ambient and request.method not in _SAFE and not from_our_pages(request):
         raise Refusal(403, "This request comes from a page of another site.")
 
 
-def _from_our_pages(request: Request) -> bool:
-    """Whether a request comes from a page of ours, or from what is no browser (WHATWG Fetch, section 3.2)."""
+def _ask_to_log_in(request: Request) -> None:
+    """
+    Send somebody who looks at a page, and shows nothing of who they are, to where they can log in.
+
+    :raises Refusal: that does so.
+    """
+    looks = request.method in (b"GET", b"HEAD") and "text/html" in (header(request, "Accept") or "")
+    if looks and not who_of(request).shows:
+        place = f"{caller_of(request).base_url}/login?{urlencode({'next': request.uri.decode('latin-1')})}"
+        raise Refusal(303, "Log in first.", (("Location", place), ("Vary", "Accept")))
+
+
+def from_our_pages(request: Request) -> bool:
+    """Whether a request comes from a page of ours, or from what is no browser."""
+    # The browser itself says it where it can: over HTTPS (W3C Fetch Metadata, section 2.4).
+    site = header(request, "Sec-Fetch-Site")
+    if site is not None:
+        return site in ("same-origin", "none")
     origin = header(request, "Origin")
     if origin is None:
-        return header(request, "Sec-Fetch-Site") in (None, "same-origin", "none")
+        return True
     own = urlsplit(caller_of(request).base_url)
     return origin == f"{own.scheme}://{own.netloc}"
 
@@ -199,9 +242,15 @@ def refuse(request: Request, error: IptvdError) -> bytes:
         status = 403
     elif isinstance(error, (ProviderError, ProtocolError)):
         status = 502
-    body = (sentence[:1].upper() + sentence[1:]).rstrip(".").encode("utf-8", "replace") + b".\n"
+    fields = error.errors if isinstance(error, Refusal) else ()
+    # A field begins with the letter that it begins with.
+    told = (sentence if fields else sentence[:1].upper() + sentence[1:]).rstrip(".") + "."
+    if getattr(request, "for_programs", False):
+        body, kind = problem(status, told, fields), CONTENT_TYPE
+    else:
+        body, kind = told.encode("utf-8", "replace") + b"\n", "text/plain; charset=utf-8"
     request.setResponseCode(status)
-    request.setHeader("Content-Type", "text/plain; charset=utf-8")
+    request.setHeader("Content-Type", kind)
     request.setHeader("X-Content-Type-Options", "nosniff")
     request.setHeader("Cache-Control", "no-store")
     request.setHeader("Content-Length", str(len(body)))
@@ -285,17 +334,8 @@ class AnswerResource(Resource, ABC):
     render_HEAD = render_GET
 
     def render_OPTIONS(self, request: Request) -> int:
-        """Answer a page that asks first (CORS preflight)."""
-        if self.open_to_pages:
-            allow_any_origin(request)
-            request.setHeader("Access-Control-Allow-Methods", _METHODS)
-            request.setHeader("Access-Control-Allow-Headers", "Range, If-Range, If-None-Match")
-            request.setHeader("Access-Control-Max-Age", "86400")
-        request.setHeader("Allow", _METHODS)
-        request.setResponseCode(204)
-        # Finished here, because what is returned would get a length, which a 204 must not have (RFC 9110 8.6).
-        request.finish()
-        return NOT_DONE_YET
+        """Answer a page that asks first."""
+        return options(request, _METHODS, self.open_to_pages)
 
     async def _guarded_answer(self, request: Request) -> bytes | None:
         if self.managed:
@@ -303,6 +343,20 @@ class AnswerResource(Resource, ABC):
         elif self.guarded:
             require_viewer(request)
         return await self.answer(request)
+
+
+def options(request: Request, allowed: str, open_to_pages: bool) -> int:
+    """Answer a page that asks first (CORS preflight), and whoever wants to know the methods."""
+    if open_to_pages:
+        allow_any_origin(request)
+        request.setHeader("Access-Control-Allow-Methods", _METHODS)
+        request.setHeader("Access-Control-Allow-Headers", "Range, If-Range, If-None-Match")
+        request.setHeader("Access-Control-Max-Age", "86400")
+    request.setHeader("Allow", allowed)
+    request.setResponseCode(204)
+    # Finished here, because what is returned would get a length, which a 204 must not have (RFC 9110 8.6).
+    request.finish()
+    return NOT_DONE_YET
 
 
 def begin(
@@ -340,51 +394,3 @@ def begin(
     request.notifyFinish().addErrback(left)
     work.addCallbacks(done, failed)
     work.addErrback(lambda failure: log.fault("an answer could not be given", failure))
-
-
-@define(eq=False)
-class _Work(Generic[T]):
-    running: Deferred[T]
-    waiting: list[Deferred[T]] = field(factory=list)
-
-
-class SharedWork(Generic[T]):
-    """Work that several requests ask for at once: it is done once, and given up when the last of them has left."""
-
-    def __init__(self) -> None:
-        self._works: dict[object, _Work[T]] = {}
-
-    def __call__(self, key: object, begin: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Deferred[T]:
-        """
-        The result of the work of that name, begun unless it is under way.
-
-        What it raises is raised to everybody who waits. Cancelling concerns only the one who does it.
-        """
-        work = self._works.get(key)
-        begun = work is None
-        if work is None:
-            work = self._works[key] = _Work(Deferred.fromCoroutine(begin()))
-        mine: Deferred[T] = Deferred(lambda gone: self._left(key, work, gone))
-        work.waiting.append(mine)
-        if begun:
-            work.running.addBoth(lambda result: self._done(key, work, result))
-        return mine
-
-    def _left(self, key: object, work: _Work[T], gone: Deferred[T]) -> None:
-        work.waiting.remove(gone)
-        if not work.waiting:
-            self._forget(key, work)
-            work.running.cancel()
-
-    def _done(self, key: object, work: _Work[T], result: T | Failure) -> None:
-        self._forget(key, work)
-        waiting, work.waiting = work.waiting, []
-        for one in waiting:
-            if isinstance(result, Failure):
-                one.errback(result)
-            else:
-                one.callback(result)
-
-    def _forget(self, key: object, work: _Work[T]) -> None:
-        if self._works.get(key) is work:
-            del self._works[key]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import quote
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from iptvd.access import MARK
 from iptvd.delivery.clips import Card
 from iptvd.delivery.feed import NotShareable
 from iptvd.delivery.hls import HlsRelay
@@ -26,13 +28,21 @@ from iptvd.protocols.http_upstream import HTTPUpstream
 from iptvd.recording import Recording
 from iptvd.web.archive import query_of, recording_asked
 from iptvd.web.content import HLS_TYPE, NOT_SHAREABLE, ask_of, send_playlist
+from iptvd.web.credentials import is_marked
 from iptvd.web.player import Player, respond
 from iptvd.web.playlist import path_of
-from iptvd.web.request import AnswerResource, Refusal, caller_of, viewer_of
+from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, viewer_of, who_of
 
 #: What live channels are made into.
 _TYPES = {"ts": "video/mp2t", "m3u8": HLS_TYPE}
-_NAME = re.compile(r"([0-9]{1,10})(?:\.([A-Za-z0-9]{1,8}))?")
+_NAME = re.compile(r"([0-9]{1,10}|[0-9a-f]{32})(?:\.([A-Za-z0-9]{1,8}))?")
+
+#: Gives the channel that has an id of 32 hexadecimal digits, None where there is none.
+Named = Callable[[str], Channel | None]
+
+
+def _nobody(name: str) -> Channel | None:
+    return None
 
 
 @frozen
@@ -55,24 +65,28 @@ class Faces:
 class StreamsResource(Resource):
     """``/stream/``: the names below it are channels."""
 
-    def __init__(self, faces: Faces) -> None:
+    def __init__(self, faces: Faces, named: Named = _nobody) -> None:
         super().__init__()
         self._faces = faces
+        self._named = named
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The channel of that name, whether it exists or not."""
-        return StreamResource(self._faces, path.decode("utf-8", "replace"))
+        return StreamResource(self._faces, path.decode("utf-8", "replace"), self._named)
 
 
 class StreamResource(AnswerResource):
     """One channel, in the form that its name's ending asks for."""
 
     open_to_pages = True
+    #: The way from its address to the top of the tree.
+    root = "../"
 
-    def __init__(self, faces: Faces, name: str) -> None:
+    def __init__(self, faces: Faces, name: str, named: Named = _nobody) -> None:
         super().__init__()
         self._faces = faces
         self._name = name
+        self._named = named
 
     async def answer(self, request: Request) -> bytes | None:
         """Play it."""
@@ -81,12 +95,17 @@ class StreamResource(AnswerResource):
             raise Refusal(501, channel.entry.unsupported)
         kind = self._faces.hub.kind_of(channel)
         native = path_of(channel, kind).rpartition(".")[2]
+        form = extension or native
         past = recording_asked(request, channel, self._faces.hub.now)
+        mark = _mark_of(request) if form == "m3u8" else None
+        if mark is not None:
+            # What a playlist names is relative to its address, so that has to say whose it is.
+            query = query_of(past) if past is not None else ""
+            return self._send_on(request, f"{mark}/stream/{channel.id}.m3u8{query}")
         if past is not None:
-            return await self._play_past(request, past, extension or native)
+            return await self._play_past(request, past, form)
         if not extension and kind is SourceKind.HLS:
             return self._redirect(request, channel)
-        form = extension or native
         if kind is SourceKind.VOD and form == native:
             return await self._play_alone(request, channel)
         if kind is not SourceKind.VOD and form in (native, *_both(channel)):
@@ -99,13 +118,20 @@ class StreamResource(AnswerResource):
 
     def _channel(self, request: Request) -> tuple[Channel, str]:
         match = _NAME.fullmatch(self._name)
-        channel = self._faces.lineup().by_id.get(int(match[1])) if match and not request.postpath else None
+        channel = self._of_name(match[1]) if match and not request.postpath else None
         if match is None or channel is None:
             raise Refusal(404, "There is no such channel; the playlist has those there are.")
+        if not who_of(request).may_see(channel):
+            raise Refusal(403, "This channel is not one of this account's.")
         return channel, (match[2] or "").lower()
 
+    def _of_name(self, name: str) -> Channel | None:
+        return self._named(name) if len(name) == 32 else self._faces.lineup().by_id.get(int(name))
+
     def _redirect(self, request: Request, channel: Channel, query: str = "") -> bytes:
-        path = path_of(channel, self._faces.hub.kind_of(channel)) + query
+        return self._send_on(request, path_of(channel, self._faces.hub.kind_of(channel)) + query)
+
+    def _send_on(self, request: Request, path: str) -> bytes:
         request.setResponseCode(302)
         request.setHeader("Location", caller_of(request).base_url + path)
         request.setHeader("Cache-Control", "no-store")
@@ -146,12 +172,12 @@ class StreamResource(AnswerResource):
         faces = self._faces
         try:
             if kind is SourceKind.HLS:
-                body = await faces.hls.open(channel, viewer_of(request))
+                body = await faces.hls.open(channel, viewer_of(request), self.root)
             else:
-                body = await faces.packaged.open(channel, viewer_of(request))
+                body = await faces.packaged.open(channel, viewer_of(request), self.root)
         except FoundPlaylist:
             faces.hub.found_playlist(channel)
-            body = await faces.hls.open(channel, viewer_of(request))
+            body = await faces.hls.open(channel, viewer_of(request), self.root)
         except NotShareable:
             raise Refusal(406, NOT_SHAREABLE) from None
         return send_playlist(request, body)
@@ -187,9 +213,9 @@ class StreamResource(AnswerResource):
         try:
             return hub.admit(channel, viewer_of(request), face)
         except LimitError as error:
-            if hub.max_streams and len(hub.sessions) >= hub.max_streams:
-                raise
-            raise _ended(error.sentence) from None
+            if hub.draining:
+                raise _ended(error.sentence) from None
+            raise
 
     # What was shown before
 
@@ -256,6 +282,24 @@ class StreamResource(AnswerResource):
             session.end(Outcome.REFUSED, error.sentence)
         else:
             session.end(Outcome.VIEWER_LEFT)
+
+
+class NamedHls(StreamResource):
+    """``/hls/<id>/playlist.m3u8``: where programs that know m3u-proxy look for the HLS of a stream."""
+
+    root = "../../"
+
+    def __init__(self, faces: Faces, named: Named, name: str) -> None:
+        super().__init__(faces, f"{name}.m3u8", named)
+
+
+def _mark_of(request: Request) -> str | None:
+    """What a path has to have in front to say whose it is, beside our own URL; None where it need not, or does."""
+    who = who_of(request)
+    if is_marked(request) or who.user is not None:
+        return None if is_marked(request) else ""
+    token = (argument(request, "api_token") or argument(request, "token")) if who.manager else ""
+    return f"/{MARK}{quote(token, safe='')}" if token else None
 
 
 def _ended(reason: str) -> Refusal:

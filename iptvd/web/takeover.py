@@ -25,8 +25,9 @@ from iptvd.web.sockets import watch_over
 class _Waiting(Protocol):
     """Waits for the viewer to leave; whatever it says meanwhile is nothing to us."""
 
-    def __init__(self, left: Callable[[], None]) -> None:
+    def __init__(self, left: Callable[[], None], released: Callable[[], None] | None) -> None:
         self._left = left
+        self._released = released
         self._gone = False
         self._patience: IDelayedCall | None = None
 
@@ -39,6 +40,8 @@ class _Waiting(Protocol):
         self._gone = True
         if self._patience is not None and self._patience.active():
             self._patience.cancel()
+        if self._released is not None:
+            self._released()
         self._left()
 
 
@@ -79,7 +82,8 @@ def take_over(request: Request, left: Callable[[], None]) -> Taken | None:
     transport = channel.transport if channel is not None else None
     if channel is None or transport is None:
         return None
-    waiting = _Waiting(left)
+    hand_over: Callable[[], Callable[[], None]] | None = getattr(channel, "hand_over", None)
+    waiting = _Waiting(left, hand_over() if hand_over is not None else None)
     plain: socket.socket | None = None
     if isinstance(transport, TLSMemoryBIOProtocol):
         transport.wrappedProtocol = waiting

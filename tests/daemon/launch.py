@@ -87,8 +87,8 @@ def facts(server: HttpServer, path: str = "/health/detailed") -> dict[str, Any]:
 
 
 def providers(server: HttpServer) -> dict[str, dict[str, Any]]:
-    """What health tells of each provider, by name."""
-    return {each["name"]: each for each in facts(server)["providers"]}
+    """What health tells of each provider in the settings, by name: of all but the one that is always there."""
+    return {each["name"]: each for each in facts(server)["providers"] if each["name"] != "api"}
 
 
 def stream_ids(playlist: str) -> dict[str, str]:

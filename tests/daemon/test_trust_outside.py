@@ -17,8 +17,10 @@ pytestmark = pytest.mark.daemon
 LIST = "#EXTM3U\n#EXTINF:-1 tvg-logo=http://127.0.0.1:9/logo.png,One\nhttp://127.0.0.1:9/secret-path/one.ts\n"
 
 PROXIED = {"X-Forwarded-For": "192.168.7.7"}
-#: What only those may have who may watch.
-GUARDED = ("/", "/playlist.m3u8", "/playlist.m3u", "/stream/{one}", "/logo/{id}", "/health/detailed", "/metrics")
+#: What only those may have who may watch; and who may manage, for the last.
+GUARDED = ("/", "/playlist.m3u8", "/playlist.m3u", "/stream/{one}", "/logo/{id}", "/api/channels", "/metrics")
+#: What only those may have who may manage.
+MANAGED = ("/health/detailed", "/api/epg/matches")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,7 @@ def test_forwarded_by_who_is_not_trusted(plain: Daemon) -> None:
         for response in guarded(plain, {name: "for=127.0.0.1" if name == "Forwarded" else "127.0.0.1"}, one):
             assert response.status == 403
             assert "trusted_proxies" in response.text or "trusted_networks" in response.text
+        assert [plain.get(path, {name: "127.0.0.1"}).status for path in MANAGED] == [401, 401]
     for path in ("/ping", "/health"):
         assert plain.get(path, PROXIED).status == 200
 
@@ -129,11 +132,21 @@ def test_clients_behind_a_proxy(behind: Daemon) -> None:
     for address in ("203.0.113.9", "192.168.7.7, 203.0.113.9", "nonsense", ""):
         statuses = {response.status for response in guarded(behind, {"X-Forwarded-For": address, "Via": "x"}, one)}
         assert statuses == {403}, address
+    for headers in (PROXIED, {"X-Forwarded-For": "203.0.113.9"}):
+        assert [behind.get(path, headers).status for path in MANAGED] == [401, 401]
+    # Not even a client on the proxy's own machine: whatever comes through it is told apart by no address.
+    assert behind.get(MANAGED[0], {"X-Forwarded-For": "127.0.0.1"}).status == 401
 
 
 def test_other_networks(closed: Daemon) -> None:
-    """Who is not in a trusted network gets no channel, no page and no detail; that we are there is told to all."""
-    assert {response.status for response in guarded(closed, {}, "1.ts")} == {403}
+    """
+    Who is not in a trusted network gets no channel and no page; that we are there is told to all.
+
+    How we are is told on the machine itself.
+    """
+    *watching, metrics = guarded(closed, {}, "1.ts")
+    assert ({response.status for response in watching}, metrics.status) == ({403}, 200)
+    assert closed.get("/health/detailed").status == 200
     assert "trusted_networks" in closed.get("/playlist.m3u8").text
     assert (closed.get("/ping").status, closed.get("/ping").text) == (200, "pong\n")
     health = facts(closed, "/health")

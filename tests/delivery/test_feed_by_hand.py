@@ -10,6 +10,7 @@ from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
 from iptvd.protocols.sniff import Media
 from tests.delivery.feeding import FeedTestCase
+from tests.doubles import result
 from tests.protocols.tsmaking import continuity_errors, made_film
 
 
@@ -95,3 +96,31 @@ class ByHandTests(FeedTestCase):
         self.feed.close()
         self.feed.fail_over()
         self.assertEqual((self.origins.asked, self.slots.total, self.feed.state), (["a"], 0, FeedState.CLOSED))
+
+
+class RenewedTests(FeedTestCase):
+    def switch(self) -> str:
+        self.feed.fail_over()
+        self.play(self.origins.taps[-1], made_film(seconds=2))
+        return self.feed.source
+
+    def test_more(self) -> None:
+        """Sources that the channel has only now have their turn with the next switch; nothing happens before."""
+        del self.sources[1]
+        tap = self.start()
+        self.play(tap, made_film(seconds=2))
+        self.sources = [("a", self.sources[0][1]), ("c", Source(SourceKind.TS, url="http://origin.test/c"))]
+        result(self.feed.renew())
+        self.assertEqual((self.origins.asked, tap.stopped), (["a"], 0))
+        self.assertEqual([self.switch() for _ in range(2)], ["c/1", "a/0"])
+
+    def test_fewer(self) -> None:
+        """One that leads and that the channel has no more goes on until it is left, and is not tried again."""
+        self.sources.append(("c", Source(SourceKind.TS, url="http://origin.test/c")))
+        self.play(self.start(), made_film(seconds=2))
+        self.assertEqual([self.switch() for _ in range(2)], ["b/1", "c/2"])
+        del self.sources[1:]
+        result(self.feed.renew())
+        self.assertEqual((self.feed.source, self.feed.state), ("c/2", FeedState.STREAMING))
+        self.assertEqual([self.switch() for _ in range(2)], ["a/0", "a/0"])
+        self.assertEqual(self.origins.asked, ["a", "b", "c", "a", "a"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from iptvd.delivery import hls_playlists, template
 from iptvd.delivery.hls_sessions import PLAYLISTS
 from iptvd.delivery.opening import Ask
 from iptvd.delivery.session import Viewer
-from iptvd.errors import LimitError
+from iptvd.errors import LimitError, TokenError
 from iptvd.model import Outcome
 from tests.delivery.test_hls import MULTI, HlsTestCase, tokens_in
 from tests.delivery.test_hub import VIEWER
@@ -101,35 +102,35 @@ class PlaylistTests(SharedTestCase):
         """A playlist that is there and fresh is had without waiting, the same as with it, and counts as a request."""
         media = live(0, "a.ts")
         token = self.media(media)
-        self.assertEqual(self.relay.playlist_at_once(token), self.playlist(token))
+        self.assertEqual(self.relay.playlist_at_once(token, VIEWER), self.playlist(token))
         self.clock.advance(TARGET / 2)
-        self.assertIsNone(self.relay.playlist_at_once(token))
+        self.assertIsNone(self.relay.playlist_at_once(token, VIEWER))
         for _ in range(10):
             self.reload(token, media, TARGET)
             self.clock.advance(1)
-            self.assertIsNotNone(self.relay.playlist_at_once(token))
+            self.assertIsNotNone(self.relay.playlist_at_once(token, VIEWER))
         self.assertEqual(self.observer.events, ["started"])
         self.clock.advance(2 * TARGET)
         self.assertEqual(self.observer.events, ["started", "viewer_left"])
-        self.assertIsNone(self.relay.playlist_at_once(token))
+        self.assertIsNone(self.relay.playlist_at_once(token, VIEWER))
 
     def test_not_at_once(self) -> None:
         """What is forged, of another sort or of a session that is over is never had at once."""
         key_and_segment = self.play()
         (token,) = tokens_in(self.open(viewer=OTHER))
         for bad in (*key_and_segment, token[:-1], "x", ""):
-            self.assertIsNone(self.relay.playlist_at_once(bad))
+            self.assertIsNone(self.relay.playlist_at_once(bad, VIEWER))
         for bad in (token, *key_and_segment, "x"):
-            self.assertIsNone(self.relay.content_at_once(bad))
+            self.assertIsNone(self.relay.content_at_once(bad, VIEWER))
         self.relay = self.start()
-        self.assertIsNone(self.relay.playlist_at_once(token))
+        self.assertIsNone(self.relay.playlist_at_once(token, VIEWER))
 
     def test_at_once_with_variants(self) -> None:
         """A playlist that depends on the variables of another is had at once by those who have these."""
         (token,) = tokens_in(self.open(MULTI))
         media = b'#EXTM3U\n#EXT-X-DEFINE:IMPORT="v"\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\n{$v}.ts\n'
         body = self.playlist(token, media)
-        self.assertEqual(self.relay.playlist_at_once(token), body)
+        self.assertEqual(self.relay.playlist_at_once(token, VIEWER), body)
 
 
 class SegmentTests(SharedTestCase):
@@ -137,9 +138,9 @@ class SegmentTests(SharedTestCase):
         """A segment that is there is had without waiting; as long as it is being sent its viewer is not idle."""
         token = self.media(live(0, "a.ts"))
         (segment,) = tokens_in(self.playlist(token))
-        self.assertIsNone(self.relay.content_at_once(segment))
+        self.assertIsNone(self.relay.content_at_once(segment, VIEWER))
         self.take(segment, BODY)
-        kept = self.relay.content_at_once(segment)
+        kept = self.relay.content_at_once(segment, VIEWER)
         assert kept is not None
         self.assertEqual((b"".join(kept.entry.body.blocks), kept.session.viewer), (BODY, VIEWER))
         over = kept.begin()
@@ -151,6 +152,17 @@ class SegmentTests(SharedTestCase):
         over = kept.begin()
         over()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_of_another_user(self) -> None:
+        """What a user began is for no other user: neither at once nor by the long way."""
+        token, other = self.media(live(0, "a.ts")), evolve(VIEWER, user="bob")
+        (segment,) = tokens_in(self.playlist(token))
+        self.take(segment, BODY)
+        for at_once, one in ((self.relay.playlist_at_once, token), (self.relay.content_at_once, segment)):
+            self.assertIsNone(at_once(one, other))
+            self.assertIsNotNone(at_once(one, VIEWER))
+        for work in (self.relay.playlist(token, "", other), self.relay.content(segment, None, Ask(), other)):
+            self.failureResultOf(Deferred.fromCoroutine(work), TokenError)
 
     def test_no_longer_than_its_playlist(self) -> None:
         """A segment is asked for once while its playlist names it, and anew when no player can know of it any more."""
@@ -243,7 +255,7 @@ class SlotTests(SharedTestCase):
         work = self.begin(self.segment)
         assert self.channel is not None
         opened = self.successResultOf(Deferred.fromCoroutine(self.relay.open(self.channel, OTHER)))
-        (same,) = tokens_in(self.relay.playlist_at_once(*tokens_in(opened)) or b"")
+        (same,) = tokens_in(self.relay.playlist_at_once(tokens_in(opened)[0], OTHER) or b"")
         another = self.begin(same)
         first, second = self.hub.sessions.values()
         first.end(Outcome.ENDED_BY_OPERATOR)

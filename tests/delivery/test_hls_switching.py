@@ -96,13 +96,13 @@ class GoesOnTests(SwitchingTestCase):
         for _ in range(5):
             self.read(another, OTHER, TARGET / 2)
         # The other source was tried in vain: what there is stays.
-        self.assertIsNone(self.relay.playlist_at_once(token))
+        self.assertIsNone(self.relay.playlist_at_once(token, VIEWER))
         self.assertEqual(self.urls(self.read(token, seconds=0))[0], "one.test/1000.ts")
         self.offer("q", TWO)
         self.given.pop()
         now = self.read(token, seconds=1)
         self.assertEqual(now.segments[0].discontinuity, True)
-        self.assertEqual(self.relay.playlist_at_once(token), self.successResultOf(self.asking(token)))
+        self.assertEqual(self.relay.playlist_at_once(token, VIEWER), self.successResultOf(self.asking(token)))
 
     def test_an_origin_that_says_nothing(self) -> None:
         """A playlist that does not come is not waited for longer than until it is overdue."""
@@ -161,7 +161,7 @@ class GoesOnTests(SwitchingTestCase):
                 (segment,) = tokens_in(uri.encode())
                 if restarted and name == "q":
                     self.relay = self.start()
-                self.assertIsNone(self.relay.content_at_once(segment))
+                self.assertIsNone(self.relay.content_at_once(segment, VIEWER))
                 work = Deferred.fromCoroutine(self.relay.content(segment, None, Ask(), VIEWER))
                 self.assertIn(b"Referer: %b\r\n" % name.encode(), self.network.connections[-1][2].value())
                 work.addErrback(lambda failure: None)

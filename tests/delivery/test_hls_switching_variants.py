@@ -65,7 +65,7 @@ class VariantTests(SwitchingTestCase):
             now = self.read(token)
             self.assertEqual((self.urls(now)[0], now.media_sequence), (f"two.test/{name}-2003.ts", ends[token]))
         self.assertEqual(self.failureResultOf(self.asking(words), UpstreamError).value.status, 404)
-        self.assertIsNone(self.relay.playlist_at_once(words))
+        self.assertIsNone(self.relay.playlist_at_once(words, VIEWER))
 
     def test_sound_that_is_not_apart(self) -> None:
         """Where the other source has its sound in the variant, the address of the sound leads there."""

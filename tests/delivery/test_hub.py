@@ -7,11 +7,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.delivery import hub as hub_module
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, SourceGone
 from iptvd.delivery.session import Face, Session, Viewer
 from iptvd.delivery.slots import Slots
-from iptvd.errors import LimitError, UpstreamError
+from iptvd.errors import LimitError, TokenError, UpstreamError
 from iptvd.model import Channel, Outcome, Source, SourceKind
 from iptvd.protocols.sniff import Media
 from iptvd.recording import recording_of
@@ -55,7 +56,7 @@ class Openings:
         return found
 
 
-class HubTests(SynchronousTestCase):
+class HubTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.observer = Observer()
@@ -63,7 +64,7 @@ class HubTests(SynchronousTestCase):
         self.given = [("a", FIRST), ("b", SECOND)]
         self.limits: dict[str, int] = {}
         self.slots = Slots(lambda provider: self.limits.get(provider, 0))
-        self.rights = Anybody()
+        self.rights: Anybody = Anybody()
 
     def hub(self, max_streams: int = 0) -> Hub:
         async def sources(channel: Channel) -> list[tuple[str, Source]]:
@@ -86,6 +87,8 @@ class HubTests(SynchronousTestCase):
         self.session = hub.admit(CHANNEL, VIEWER, Face.TS)
         return result(hub.open(self.session, Ask()))
 
+
+class HubTests(HubTestCase):
     def test_a_session_has_one_outcome(self) -> None:
         """A session begins once, ends once, and the first outcome is the one that counts."""
         hub = self.hub()
@@ -275,3 +278,28 @@ class HubTests(SynchronousTestCase):
     def test_draining_when_nobody_watches(self) -> None:
         """With nobody watching there is nothing to wait for."""
         self.successResultOf(self.hub().drain(5.0))
+
+
+class PutOutTests(HubTestCase):
+    def test_not_again(self) -> None:
+        """A player of a session that the operator has ended cannot take it up again, but can begin another."""
+        hub = self.hub()
+        for outcome, again in ((Outcome.VIEWER_LEFT, True), (Outcome.ENDED_BY_OPERATOR, False)):
+            session = hub.admit(CHANNEL, VIEWER, Face.HLS)
+            session.end(outcome)
+            if again:
+                hub.admit(CHANNEL, VIEWER, Face.HLS, session.id).end(outcome)
+                continue
+            with self.assertRaisesRegex(TokenError, "the operator has ended this session"):
+                hub.admit(CHANNEL, VIEWER, Face.HLS, session.id)
+        hub.admit(CHANNEL, VIEWER, Face.HLS)
+
+    def test_the_bound(self) -> None:
+        """Only the last of them are remembered."""
+        self.patch(hub_module, "_PUT_OUT", 2)
+        hub = self.hub()
+        sessions = [hub.admit(CHANNEL, VIEWER, Face.HLS) for _ in range(3)]
+        for session in sessions:
+            session.end(Outcome.ENDED_BY_OPERATOR)
+        self.assertRaises(TokenError, hub.admit, CHANNEL, VIEWER, Face.HLS, sessions[1].id)
+        hub.admit(CHANNEL, VIEWER, Face.HLS, sessions[0].id)

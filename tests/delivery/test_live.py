@@ -321,3 +321,31 @@ class ViewerTests(LiveTestCase):
         on_air.at_close.extend([make(1), make(2), make(3)])
         self.live.close()
         self.assertEqual(told, [1, 2, 3])
+
+
+class TurnOffTests(LiveTestCase):
+    def test_who_watches(self) -> None:
+        """A channel that is turned off is off at once; who watches it is let go, and others are not."""
+        on_air, other = self.tune(), self.tune(OTHER)
+        session, _ = self.show(on_air)
+        told: list[tuple[Outcome, str]] = []
+        on_air.at_close.append(lambda outcome, reason: told.append((outcome, reason)))
+        self.live.turn_off(CHANNEL.id, "it has been deleted")
+        self.live.turn_off(999, "it has been deleted")
+        self.assertEqual((session.outcome, session.reason), (Outcome.ENDED_BY_OPERATOR, "it has been deleted"))
+        self.assertEqual(told, [(Outcome.ENDED_BY_OPERATOR, "it has been deleted")])
+        self.assertEqual((list(self.live.on_air), self.slots.total), ([OTHER.id], 1))
+        self.live.leave(other)
+        self.live.turn_off(OTHER.id, "it lingers")
+        self.nothing_left()
+
+    def test_who_waits(self) -> None:
+        """Who waits for a channel that is turned off hears why, and nothing of it is left."""
+        waiting: Deferred[Any] = Deferred()
+        self.origins.script["a"] = [waiting]
+        first, gone = self.begin(), self.begin()
+        gone.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        gone.cancel()
+        self.live.turn_off(CHANNEL.id, "it has been deleted")
+        self.assertEqual(self.failureResultOf(first, UpstreamError).value.sentence, "it has been deleted")
+        self.nothing_left()

@@ -7,12 +7,14 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened, Opener, SourceGone, playable, refusal
 from iptvd.errors import UpstreamError
 from iptvd.model import Headers, Source, SourceKind
+from iptvd.nearby import Faraway, FarSource
 from iptvd.protocols.http_upstream import Timeouts
 from iptvd.protocols.process_upstream import ProcessUpstream
 from iptvd.protocols.sniff import Media
@@ -53,6 +55,7 @@ class OpenerTests(SynchronousTestCase):
         self.network = Network()
         self.counts = Counts()
         connect: Any = lambda target, verify: Endpoint(self.network, target)  # noqa: E731
+        refusing = TCP4ClientEndpoint(Faraway(self.reactor), "127.0.0.1", 80)
         self.opener = Opener(
             self.reactor,  # type: ignore[arg-type]
             connect,
@@ -60,6 +63,7 @@ class OpenerTests(SynchronousTestCase):
             offload,
             "iptvd/test",
             self.counts,
+            lambda target, verify: refusing,
         )
 
     def open(self, answer: bytes = b"", ask: Ask = ASK, extension: str = "ts", **source: Any) -> Deferred[Opened]:
@@ -174,6 +178,12 @@ class OpenerTests(SynchronousTestCase):
         self.network.failures.append(OSError())
         self.fails(self.open(), 502)
         self.assertEqual((self.counts.opened, self.counts.failed), (1, [502]))
+
+    def test_what_may_not_lead_here(self) -> None:
+        """A source that may not lead into this network is connected to in another way, and told so where it does."""
+        work = Deferred.fromCoroutine(self.opener.open(FarSource(SourceKind.TS, url=URL), ASK, "ts"))
+        self.fails(work, 502, "in this network")
+        self.assertEqual(self.network.connections, [])
 
     def test_headers(self) -> None:
         """A source's headers go with its requests, our name only where it has none, and its credentials only home."""

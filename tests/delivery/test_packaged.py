@@ -92,7 +92,7 @@ class OpenTests(PackagedTestCase):
         self.assertEqual([(one.id, one.face) for one in self.hub.sessions.values()], [(session, Face.HLS)])
         numbers = self.numbers(session)
         self.assertGreaterEqual(len(numbers), 2)
-        whose, segment = self.packaged.segment(1, session, numbers[0])
+        whose, segment = self.packaged.segment(1, session, numbers[0], VIEWER)
         self.assertEqual(whose.id, session)
         self.assertEqual(len(b"".join(segment)), segment.size)
 
@@ -209,7 +209,7 @@ class StayTests(PackagedTestCase):
         self.limits["a"] = 1
         session = self.opened()
         number = self.numbers(session)[0]
-        whose, segment = self.packaged.segment(1, session, number)
+        whose, segment = self.packaged.segment(1, session, number, VIEWER)
         silence = self.packaged._packagers[1].target_duration + SLACK
         self.play(silence)
         # The segment is on its way still.
@@ -237,7 +237,7 @@ class StayTests(PackagedTestCase):
             self.play(LEAST_IDLE - 5)
             (_, newest) = self.numbers(session)[-2:]
             self.play(1)
-            self.packaged.segment(1, session, newest)
+            self.packaged.segment(1, session, newest, VIEWER)
         self.assertEqual(self.observer.events, ["started"])
         self.clock.advance(LEAST_IDLE)
         self.assertEqual(self.observer.events, ["started", "viewer_left"])
@@ -288,7 +288,7 @@ class StayTests(PackagedTestCase):
         number = self.numbers(session)[0]
         for channel_id, name, wanted in ((1, session, 99_999), (1, "other", number), (2, session, number)):
             with self.assertRaises(UpstreamError) as raised:
-                self.packaged.segment(channel_id, name, wanted)
+                self.packaged.segment(channel_id, name, wanted, VIEWER)
             self.assertEqual(raised.exception.status, 404)
 
     def test_given_up(self) -> None:

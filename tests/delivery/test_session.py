@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.session import Face, Session, Viewer
+from iptvd.errors import TokenError
 from iptvd.model import Outcome
 from tests.delivery.test_relay import CHANNEL
 
@@ -22,6 +23,15 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(ends, [self.session])
         self.assertIs(self.session.outcome, Outcome.UPSTREAM_LOST)
         self.assertEqual(self.session.reason, "the origin ended the stream")
+
+    def test_whose_it_is(self) -> None:
+        """Nobody goes on with a session but the user who began it, wherever that is."""
+        self.session.require(Viewer("192.168.1.3", "Kodi"))
+        session = Session("s", CHANNEL, Viewer("192.168.1.2", "VLC", "anna"), Face.HLS, 1.0)
+        session.require(Viewer("192.168.1.3", "Kodi", "anna"))
+        for user in ("bob", ""):
+            with self.assertRaisesRegex(TokenError, "open the channel again"):
+                session.require(Viewer("192.168.1.2", "VLC", user))
 
     def test_order(self) -> None:
         """What began last is ended first, and sees how it ended."""

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.epg.export import Asked
 from tests.doubles import folder_for
 from tests.epg.guide import Shown, show, take_in, xmltv
 
@@ -35,9 +37,10 @@ class ExportTests(SynchronousTestCase):
         take_in(self.database, "one", xmltv([*shown, Shown("unused", self.now, self.now + HOUR, "Unused")]))
         show(self.database, {7: ('Alpha "A" & <B>', "a"), 8: ("Beta", "nothing")})
 
-    def export(self, *arguments: str) -> bytes:
+    def export(self, *arguments: str, **asked: Any) -> bytes:
         child = subprocess.run(
-            [sys.executable, "-m", "iptvd.epg.export", str(self.database), "http://127.0.0.1:1/pre", *arguments],
+            [sys.executable, "-m", "iptvd.epg.export", str(self.database), *arguments],
+            input=bytes(Asked("http://127.0.0.1:1/pre", **asked)),
             stdout=subprocess.PIPE,
             check=True,
             timeout=60,
@@ -72,13 +75,17 @@ class ExportTests(SynchronousTestCase):
         self.assertTrue(24 + 71 <= len(programmes) <= 24 + 73)
 
     def test_what_is_asked_for(self) -> None:
-        """Fewer days, one group, and gzip."""
-        for arguments, channels, programmes in (
-            (("--days=1",), 1, range(48, 51)),
-            (("--group=Group",), 1, range(95, 98)),
-            (("--group=None",), 0, range(1)),
+        """Fewer days, one group, of those that may be seen, and gzip."""
+        for asked, channels, programmes in (
+            ({"days": 1}, 1, range(48, 51)),
+            ({"group": "Group"}, 1, range(95, 98)),
+            ({"group": "None"}, 0, range(1)),
+            ({"groups": ["None", "Group"]}, 1, range(95, 98)),
+            ({"groups": ["None", "'\"\0ß"]}, 0, range(1)),
+            ({"groups": ["None"], "group": "Group"}, 0, range(1)),
+            ({"groups": ["Group"], "group": "Group"}, 1, range(95, 98)),
         ):
-            tree = ElementTree.fromstring(self.export(*arguments))
+            tree = ElementTree.fromstring(self.export(**asked))
             self.assertEqual(len(list(tree.iter("channel"))), channels)
             self.assertIn(len(list(tree.iter("programme"))), programmes)
         self.assertEqual(gzip.decompress(self.export("--gzip")), self.export())
@@ -86,12 +93,16 @@ class ExportTests(SynchronousTestCase):
     def test_a_reader_that_has_had_enough(self) -> None:
         """It ends when nobody reads any more."""
         child = subprocess.Popen(
-            [sys.executable, "-m", "iptvd.epg.export", str(self.database), "http://127.0.0.1:1"],
+            [sys.executable, "-m", "iptvd.epg.export", str(self.database)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         assert child.stdout is not None
         assert child.stderr is not None
         child.stdout.close()
+        assert child.stdin is not None
+        child.stdin.write(bytes(Asked("http://127.0.0.1:1")))
+        child.stdin.close()
         self.assertEqual((child.stderr.read(), child.wait(60)), (b"", 0))
         child.stderr.close()

@@ -14,7 +14,7 @@ import tests
 VECTORS = Path(tests.__file__).parent / "vectors"
 
 #: Modules here that have a function ``one`` and a list ``SEEDS``.
-NAMES = ("xmltv", "m3u", "lists", "schedules", "players", "socks5", "catchup")
+NAMES = ("xmltv", "m3u", "lists", "schedules", "players", "socks5", "proxied", "catchup")
 
 
 @frozen

@@ -24,6 +24,8 @@ COMMAND = ("/bin/player", "--url", "http://bob:canary@origin.test/")
 class Child:
     """The transport of a child that is only said to run."""
 
+    pid = 4711
+
     def __init__(self, protocol: Any) -> None:
         self.protocol = protocol
         self.paused = False
@@ -101,6 +103,14 @@ class ProcessUpstreamTests(SynchronousTestCase):
         self.assertEqual(environment, {"PATH": "/bin", "HOME": "/"})
         self.assertEqual(environment, child_environment())
         self.assertEqual((descriptors[1], self.child.closed), ("r", [0]))
+
+    def test_its_process(self) -> None:
+        """It tells which process it is, while there is one."""
+        self.assertEqual(self.upstream.pid, 0)
+        self.start()
+        self.assertEqual(self.upstream.pid, Child.pid)
+        self.child.end()
+        self.assertEqual(self.upstream.pid, 0)
 
     def test_its_output(self) -> None:
         """What the command writes is the body, in order."""

@@ -2,8 +2,8 @@
 The soak: ``python -m tests.soak [--seconds 600] [--seed N]``, or ``make soak``.
 
 A daemon, started as a user does, is watched by a random crowd (`viewers`) while its origins die and come back
-(`faults`), and players (`players`, `browser`) play all the time and never stall. When all have left nothing may be left:
-no session, slot, child or connection, and open files and memory are back where they were (`verdict`).
+(`faults`), and players (`players`, `browser`) play all the time and never stall. When all have left nothing may be
+left: no session, slot, child or connection, and open files and memory are back where they were (`verdict`).
 
 What they are compared with is not the daemon as it was started, which has not yet imported, cached and pooled what it
 needs, but the daemon after a warm-up: the same crowd, faults and players for a fifth of the time (a minute at most),

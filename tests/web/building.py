@@ -46,6 +46,8 @@ from tests.doubles import Anybody, Web, admission, offload, sliced
 BASE = "http://192.168.1.10:8085"
 HOME = "192.168.1.2"
 STRANGER = "203.0.113.9"
+#: Who may manage: this machine.
+OPERATOR = "127.0.0.1"
 PROXY = "10.0.0.5"
 #: What no answer may hold: every upstream address of these tests has this name.
 UPSTREAM = "upstream.example.com"
@@ -78,6 +80,16 @@ class Shown:
     def __init__(self, lineup: Lineup) -> None:
         self.lineup = lineup
         self.statuses = [ProviderStatus("home", "m3u", ProviderState.OK, entries=len(lineup.channels))]
+
+    async def settled(self) -> None:
+        """It always is."""
+
+    def channel_of(self, provider: str, key: str) -> Channel | None:
+        """The channel that has an entry."""
+        for channel in self.lineup.channels:
+            if any((name, entry.key) == (provider, key) for name, entry in channel.entries):
+                return channel
+        return None
 
 
 @frozen
@@ -185,8 +197,8 @@ class Tree:
         self.on: dict[int, NowNext] = {}
         self.root = Root(IndexResource(service, self.hub.kind_of, lambda: self.notices, self._now_next))
         self.playlist = PlaylistResource(lambda: self.shown.lineup, self.hub.kind_of, sliced)
-        brief = HealthResource(health.brief, guarded=False, sliced=sliced)
-        brief.putChild(b"detailed", HealthResource(health.detailed, guarded=True, sliced=sliced))
+        brief = HealthResource(health.brief, managed=False, sliced=sliced)
+        brief.putChild(b"detailed", HealthResource(health.detailed, managed=True, sliced=sliced))
         self.add("playlist.m3u8", self.playlist)
         self.add("playlist.m3u", self.playlist)
         self.add("logo", LogosResource(lambda: self.shown.lineup, self.logo_cache))

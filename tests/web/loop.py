@@ -5,10 +5,11 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 from attrs import evolve
@@ -23,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hub import Hub
 from iptvd.delivery.isolated import Means
+from iptvd.delivery.kept_on import KeptOn
 from iptvd.delivery.live import Live, LiveSettings
 from iptvd.delivery.opening import Ask, Opened
 from iptvd.delivery.packaged import PackagedHls
@@ -30,12 +32,22 @@ from iptvd.delivery.ring import Budget
 from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.session import Session
 from iptvd.delivery.slots import Slots
+from iptvd.identity import Identities
+from iptvd.kept_provider import NAME as KEPT
+from iptvd.kept_provider import KeptProvider
+from iptvd.kept_webhooks import KeptWebhooks
+from iptvd.lineup import Assembly
 from iptvd.lineup_service import LineupService
 from iptvd.looplag import LoopLag
 from iptvd.metrics import Metrics
 from iptvd.model import Channel, Entry, Outcome, Source
+from iptvd.overrides import Overrides
+from iptvd.passwords import Passwords
 from iptvd.protocols.http_upstream import HTTPUpstream
+from iptvd.rules import Rules
+from iptvd.served import Served
 from iptvd.settings import Config
+from iptvd.streams import Streams
 from iptvd.tokens import KEY_SIZE, TokenBox
 from iptvd.tuners import Tuners
 from iptvd.web.logo import LogoCache
@@ -43,8 +55,10 @@ from iptvd.web.player import Player
 from iptvd.web.site import IptvdSite
 from iptvd.web.stream import Faces
 from iptvd.web.tree import Parts, build_tree
+from iptvd.webhook_settings import Webhook
+from iptvd.webhooks import Webhooks
 from tests.delivery.feeding import Origins
-from tests.doubles import Anybody, admission, nothing_on, offload, sliced
+from tests.doubles import Anybody, admission, nothing_on, offload, result, sliced
 from tests.web.building import Answer, Shown, lineup_of, understood
 
 #: Bytes of a viewer's that the kernel holds, about.
@@ -217,11 +231,13 @@ class Stage:
     :ivar openings: where all else comes from.
     :ivar sources: of each channel, by its provider's key.
     :ivar ends: how sessions ended.
+    :ivar posted: to webhooks, with their URLs; ``taken`` is the status of the answer.
     """
 
     def __init__(self, test: SynchronousTestCase, *entries: Entry, max_streams: int = 0, **limits: int) -> None:
         self.loop = loop = Loop()
         self.test = test
+        self.entries = entries
         self.shown = Shown(lineup_of(*entries))
         self.origins = Origins()
         self.openings = Openings(loop)
@@ -234,10 +250,12 @@ class Stage:
         wall = loop.seconds
         self.live = Live(self._sources, self.origins, self.slots, loop, wall, Budget(10**9), LiveSettings())
         opener = cast(Any, self.openings)
-        self.hub = Hub(self._sources, opener, self.metrics, loop, wall, max_streams, self.slots, Anybody())
+        self.served = Served(self.metrics, wall)
+        self.hub = Hub(self._sources, opener, self.served, loop, wall, max_streams, self.slots, Anybody())
         self.cache = SegmentCache(1 << 24, loop)
         tokens = TokenBox(bytes(KEY_SIZE), wall)
         self.hls = HlsRelay(self.hub, tokens, self._find, loop, sliced, True, self.cache)
+        self.live.switched = self.hls.switching.switched = self.served.switched
         self.packaged = PackagedHls(self.hub, self.live, self._find, loop, wall, 1.0)
         self.player = Player(self.live, Means(cast(Any, loop), loop, None, 5.0, 10.0))
         self.faces = Faces(
@@ -247,12 +265,28 @@ class Stage:
         lag = LoopLag(loop, observe=lambda lag: None)
         service = cast(LineupService, self.shown)
         self.tuners = Tuners(
-            bytes(KEY_SIZE), self.faces.lineup, lambda: self.hub.max_streams, self.slots.limit, sliced
+            bytes(KEY_SIZE),
+            self.faces.lineup,
+            lambda: self.hub.max_streams,
+            self.slots.limit,
+            sliced,
+            lambda: self.admission.access,
         )
         self.tuners.configure(True)
         on = nothing_on()
         self.admission = admission(loop, trusted_networks=(ip_network("127.0.0.0/8"),))
         self.config = Config(state_dir=Path("/nonexistent"))
+        records = self.admission.records
+        self.kept = KeptProvider(
+            records, lambda: "iptvd", lambda: self.config.allow_private_upstreams, self._kept_otherwise
+        )
+        self.streams = Streams(records, self.kept, service, self.hub, self.live, self.hls, self.served, loop)
+        self.overrides = Overrides(records, self._kept_otherwise)
+        self._listed: Sequence[Entry] = ()
+        self.posted: list[tuple[str, bytes]] = []
+        self.taken = 204
+        hooks = Webhooks(on.activity, self._post, loop, Random(1))
+        self.webhooks = KeptWebhooks(self.admission.records, hooks)
         self.root = build_tree(
             Parts(
                 self.faces,
@@ -268,6 +302,10 @@ class Stage:
                 self.admission,
                 lambda: self.config,
                 offload,
+                Passwords(offload),
+                self.webhooks,
+                KeptOn(self.live, wall),
+                self.streams,
             )
         )
         self.site = IptvdSite(self.root, lambda: self.admission.access, self.admission.logins, loop)
@@ -285,7 +323,23 @@ class Stage:
         waiting = self.resolving()
         if waiting is not None:
             await waiting
+        if channel.provider == KEPT:
+            return [(KEPT, source) for source in await self.kept.resolve(channel.entry)]
         return list(self.sources[channel.entry.key])
+
+    def _kept_otherwise(self) -> None:
+        listing = result(self.kept.fetch())
+        if listing is not None:
+            self._listed = listing.entries
+        listings = [("home", self.entries), (KEPT, self._listed)]
+        assembly = Assembly(listings, Rules(()), Identities(), False, self.overrides.all)
+        for _ in assembly.steps():
+            pass
+        self.shown.lineup = assembly.lineup
+
+    async def _post(self, webhook: Webhook, headers: Mapping[str, str], body: bytes) -> int:
+        self.posted.append((webhook.url, body))
+        return self.taken
 
     def trust(self, **settings: Any) -> None:
         """Go by other settings of who may what."""

@@ -17,7 +17,7 @@ from iptvd.web.channels_api import ChannelsApi, ChannelsResource
 from iptvd.web.guide_api import EventsResource, MatchesResource, SearchResource
 from tests.doubles import offload, sliced
 from tests.epg.guide import Shown, show, take_in, xmltv
-from tests.web.building import Answer, Tree
+from tests.web.building import HOME, Answer, Tree
 
 HOUR = 3600
 #: Far ahead, so that nothing is left out as long over; 2030-03-17T17:47:00Z.
@@ -63,6 +63,10 @@ class OnAir(Tree):
         take_in(self.database, "one", xmltv(shown), "--days=99999")
         names = [channel.name for channel in self.shown.lineup.channels]
         show(self.database, dict(zip(self.ids, zip(names, "abc", strict=False), strict=False)))
+        connection = open_to_write(self.database)
+        groups = [(channel.group, channel.id) for channel in self.shown.lineup.channels]
+        connection.executemany("UPDATE lineup SET in_group = ? WHERE id = ?", groups)
+        connection.close()
 
     def event(self, number: int, title: str, start: float, stop: float, category: str, *channels: int) -> None:
         """Announce something."""
@@ -80,9 +84,9 @@ class OnAir(Tree):
         connection.execute("INSERT INTO match VALUES (?, 'one', ?, ?, ?, 0)", (channel, guide_id, how, score))
         connection.close()
 
-    def tell(self, path: str) -> Any:
+    def tell(self, path: str, peer: str = HOME) -> Any:
         """What is told at a path, which has to be there."""
-        answer = self.ask(path)
+        answer = self.ask(path, peer=peer)
         if answer.status != 200:
             raise AssertionError(f"{path}: {answer.status} {answer.text}")
         return value_of(answer)

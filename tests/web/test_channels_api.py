@@ -6,8 +6,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.accounts import User
 from iptvd.model import ChannelKind, Entry, Programme
-from tests.doubles import folder_for
+from tests.doubles import folder_for, join
 from tests.epg.guide import Shown
 from tests.web.building import BASE, STRANGER, UPSTREAM, entries, lineup_of, query
 from tests.web.on_air import HOUR, NOW, OnAir
@@ -131,6 +132,33 @@ class ChannelsTests(SynchronousTestCase):
         self.assertEqual(self.tree.ask(f"/api/channels/{self.tree.ids[0]}/x").status, 404)
         self.assertEqual(self.tree.ask("/api/channels/").status, 200)
         self.assertEqual(self.tree.ask("/api/channels", peer=STRANGER).status, 403)
+
+
+class UserTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.tree = OnAir(folder_for(self), lineup_of(*entries(25)))
+        self.addCleanup(self.tree.reader.close)
+        join(self.tree.admission, User("bob", "bobs-token", groups=("Group 1",)), User("eve", "eves-token"))
+
+    def test_groups(self) -> None:
+        """A user has the channels of their groups, counted as if there were no others, with links of their own."""
+        page = self.tree.tell("/~bobs-token/api/channels?limit=5&offset=1")
+        self.assertEqual([each["name"] for each in page["channels"]], [f"Channel {n}" for n in range(12, 17)])
+        self.assertEqual(page["total"], 10)
+        channel = page["channels"][0]
+        for name in ("stream", "logo"):
+            self.assertTrue(channel[name].startswith(f"{BASE}/~bobs-token/"))
+        self.assertEqual(self.tree.tell("/api/channels?token=bobs-token&group=Group+0")["total"], 0)
+        self.assertEqual(self.tree.tell("/~eves-token/api/channels")["total"], 25)
+        self.assertEqual(self.tree.ask("/api/channels").status, 401)
+
+    def test_one_of_another_group(self) -> None:
+        """A channel of another group is not there, nor are its programmes and its logo."""
+        theirs, other = self.tree.ids[10], self.tree.ids[0]
+        for path in ("/api/channels/{}", "/api/channels/{}/programmes", "/logo/{}"):
+            self.assertEqual(self.tree.ask("/~bobs-token" + path.format(theirs)).status, 200, path)
+            self.assertEqual(self.tree.ask("/~bobs-token" + path.format(other)).status, 404, path)
+            self.assertEqual(self.tree.ask("/~eves-token" + path.format(other)).status, 200, path)
 
 
 class ProgrammesTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from ipaddress import ip_network
 from typing import Any, cast
 
@@ -13,10 +14,13 @@ from twisted.internet.testing import StringTransport
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from iptvd.accounts import User
+from iptvd.limits import LONGEST
 from iptvd.model import Outcome
 from iptvd.trust import Trust
 from iptvd.web.request import AnswerResource
 from iptvd.web.site import IDLE
+from tests.doubles import result
 from tests.web.building import Answer, understood
 from tests.web.loop import Client
 from tests.web.test_content import BODIES, ContentTestCase
@@ -170,9 +174,9 @@ class ShortWayTests(ConnectionTestCase):
         judged: list[object] = []
         judge = Trust.judge
 
-        def counted(self: Trust, *arguments: Any) -> Any:
+        def counted(self: Trust, *arguments: Any, **more: Any) -> Any:
             judged.append(arguments)
-            return judge(self, *arguments)
+            return judge(self, *arguments, **more)
 
         self.patch(Trust, "judge", counted)
         client = self.connect()
@@ -223,6 +227,94 @@ class ShortWayTests(ConnectionTestCase):
             answer = understood(transport.value())
             self.assertEqual((answer.status, len(self.went)), {"x": (403, 1)}.get(path[9], (200, path != self.index)))
         protocol.connectionLost(cast(Any, None))
+
+
+class UserTests(ConnectionTestCase):
+    """The short way of those who have accounts."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        accounts = self.stage.admission.accounts
+        accounts.on_change(lambda names: self.stage.hub.end_all_of(names, "revoked"))
+        for name in ("anna", "bob"):
+            result(accounts.put(User(name, f"{name}-token")))
+        path = "/~anna-token" + self.stage.path("HLS", "m3u8")
+        (self.index,) = self.uris(path, self.stage.ask(path).answer())
+        _, self.short, _ = self.uris(self.index, self.stage.ask(self.index).answer())
+        self.assertTrue(self.short.startswith("/~anna-token/content/"))
+        self.plain = self.short.removeprefix("/~anna-token")
+
+    def known(self, path: str, *headers: str) -> Client:
+        """A viewer whose headers are known."""
+        client = self.stage.ask("/ping")
+        client.read()
+        client.data = b""
+        client.send(self.asked(path, *headers))
+        client.read()
+        client.data = b""
+        self.went.clear()
+        return client
+
+    def status(self, client: Client, path: str, *headers: str) -> tuple[int, bool]:
+        """How something is answered, however late, and whether that went the short way."""
+        self.went.clear()
+        client.data = b""
+        client.send(self.asked(path, *headers))
+        if not client.read():
+            self.stage.loop.pump([LONGEST, 0])
+        return client.answer().status, not self.went
+
+    def test_by_the_path(self) -> None:
+        """With the token in the path playlists and segments come the short way."""
+        client = self.known("/~anna-token/content/x.ts")
+        for path, body in ((self.short, SHORT), (self.index, None), (self.short, SHORT)):
+            self.assertEqual(self.status(client, path), (200, True))
+            if body:
+                self.assertEqual(client.answer().body, body)
+
+    def test_by_a_header(self) -> None:
+        """With the token in the headers they do as well, as the same headers are the same user."""
+        header = "Authorization: Basic " + b64encode(b"anna:anna-token").decode()
+        client = self.known("/content/x.ts", header)
+        self.assertEqual(self.status(client, self.plain, header), (200, True))
+        self.assertEqual(self.status(client, self.plain), (401, False))
+
+    def test_by_the_query(self) -> None:
+        """What one address had in its query says nothing about another without it."""
+        client = self.known("/content/x.ts?token=anna-token")
+        self.assertEqual(self.status(client, self.plain), (401, False))
+        self.assertEqual(self.status(client, self.plain + "?token=anna-token"), (200, False))
+
+    def test_another_token(self) -> None:
+        """On one connection each token is looked at; what one user has begun is not for another."""
+        client = self.known("/~anna-token/content/x.ts")
+        for path, status in (
+            (self.short.replace("anna", "bob"), 403),
+            (self.short.replace("anna", "carl"), 403),
+            (self.plain, 401),
+            (self.short, 200),
+        ):
+            self.assertEqual(self.status(client, path), (status, False), path)
+        self.assertEqual(self.status(client, self.short), (200, True))
+
+    def test_revoked(self) -> None:
+        """From the moment at which a user is removed nothing more comes, on connections that are there too."""
+        client = self.known("/~anna-token/content/x.ts")
+        self.assertEqual(self.status(client, self.short), (200, True))
+        result(self.stage.admission.accounts.remove("anna"))
+        self.assertEqual(self.stage.ends[-1], (Outcome.ENDED_BY_OPERATOR, "revoked"))
+        for path in (self.short, self.index):
+            self.assertEqual(self.status(client, path), (403, False))
+
+    def test_expired(self) -> None:
+        """From the moment at which an account expires it is the same."""
+        now = self.stage.loop.seconds()
+        result(self.stage.admission.accounts.put(User("anna", "anna-token", expires=now + 3)))
+        client = self.known("/~anna-token/content/x.ts")
+        self.assertEqual(self.status(client, self.short), (200, True))
+        self.stage.loop.pump([1] * 3)
+        self.assertEqual(self.stage.ends[-1], (Outcome.ENDED_BY_OPERATOR, "revoked"))
+        self.assertEqual(self.status(client, self.short), (403, False))
 
 
 class LongBodyTests(ConnectionTestCase):

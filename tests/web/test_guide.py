@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.accounts import User
+from iptvd.epg.export import Asked
 from iptvd.web.guide import AT_ONCE, LONGEST, MOST_DAYS, PATIENCE, GuideResource
+from tests.doubles import join
 from tests.web.building import BASE, STRANGER, Answer, Connection, Tree, understood
 
 GZIP = ("Accept-Encoding", "gzip, deflate")
@@ -27,6 +31,7 @@ class Child:
 
     argv: Sequence[str]
     sink: Any
+    told: bytes
     ended: Deferred[tuple[int, bytes]] = field(init=False)
     wanted: bool = True
     paused: bool = False
@@ -69,8 +74,8 @@ class GuideTests(SynchronousTestCase):
             )
             self.tree.add(name, resource)
 
-    def pipe(self, argv: Sequence[str], sink: Any) -> Deferred[tuple[int, bytes]]:
-        self.children.append(Child(argv, sink))
+    def pipe(self, argv: Sequence[str], sink: Any, told: bytes) -> Deferred[tuple[int, bytes]]:
+        self.children.append(Child(argv, sink, told))
         return self.children[-1].ended
 
     async def current(self) -> int:
@@ -89,10 +94,15 @@ class GuideTests(SynchronousTestCase):
         return understood(connection.received())
 
     def arguments(self) -> list[str]:
-        """What the child was told last, after where the database is and our address."""
+        """What arguments the child had last, after where the database is."""
         argv = list(self.children[-1].argv)
-        self.assertEqual(argv[:5], [sys.executable, "-m", "iptvd.epg.export", "/state/guide.db", BASE])
-        return argv[5:]
+        self.assertEqual(argv[:4], [sys.executable, "-m", "iptvd.epg.export", "/state/guide.db"])
+        return argv[4:]
+
+    def asked(self) -> Asked:
+        """What the child was told last."""
+        asked = Asked(**json.loads(self.children[-1].told))
+        return evolve(asked, groups=tuple(asked.groups))
 
     def test_plain(self) -> None:
         """The guide comes as XML, as the child writes it."""
@@ -101,7 +111,7 @@ class GuideTests(SynchronousTestCase):
         self.assertEqual(answer.headers["Content-Type"], "text/xml; charset=utf-8")
         self.assertEqual((answer.headers["Vary"], answer.headers["Content-Encoding"]), ("Accept-Encoding", None))
         self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "*")
-        self.assertEqual(self.arguments(), ["--days", "14", "--group="])
+        self.assertEqual((self.arguments(), self.asked()), ([], Asked(BASE)))
         left = [call for call in self.tree.clock.getDelayedCalls() if call.getTime() >= LONGEST]
         self.assertEqual(left, [])
 
@@ -121,14 +131,30 @@ class GuideTests(SynchronousTestCase):
     def test_what_is_asked_for(self) -> None:
         """Days and group are the viewer's to choose, whatever a group is called."""
         self.get("/epg.xml?days=3&group=A%20%26%20B")
-        self.assertEqual(self.arguments(), ["--days", "3", "--group=A & B"])
-        self.get("/epg.xml?group=--gzip")
-        self.assertEqual(self.arguments(), ["--days", "14", "--group=--gzip"])
+        self.assertEqual(self.asked(), Asked(BASE, 3, "A & B"))
         self.get("/epg.xml?group=a%00b")
-        self.assertEqual(self.arguments(), ["--days", "14", "--group=ab"])
+        self.assertEqual(self.asked(), Asked(BASE, 14, "a\0b"))
+        self.get(f"/epg.xml?group={'a' * 1000}")
+        self.assertEqual(len(self.asked().group), 200)
         self.days = 2
         self.get()
-        self.assertEqual(self.arguments(), ["--days", "2", "--group="])
+        self.assertEqual(self.asked(), Asked(BASE, 2))
+
+    def test_for_a_user(self) -> None:
+        """A user's guide has their groups and their links, and a tag of its own; nobody else can read whose it is."""
+        join(
+            self.tree.admission,
+            User("bob", "bobs-token", groups=("B", "A")),
+            User("eve", "eves-token", groups=("A", "B")),
+        )
+        tag = self.get("/~bobs-token/epg.xml?group=B").headers["ETag"]
+        self.assertEqual(self.asked(), Asked(f"{BASE}/~bobs-token", 14, "B", ("A", "B")))
+        self.assertNotIn("bobs-token", str(self.children[-1].argv))
+        self.assertEqual(self.tree.ask("/~bobs-token/epg.xml?group=B", ("If-None-Match", tag)).status, 304)
+        self.assertNotEqual(self.get("/~eves-token/epg.xml?group=B").headers["ETag"], tag)
+        join(self.tree.admission, User("bob", "bobs-token", groups=("B",)))
+        self.assertNotEqual(self.get("/~bobs-token/epg.xml?group=B").headers["ETag"], tag)
+        self.assertEqual(self.tree.ask("/epg.xml").status, 401)
 
     def test_days_that_are_none(self) -> None:
         """What is no number of days is refused with a sentence."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.doubles import folder_for
+from iptvd.accounts import User
+from tests.doubles import folder_for, join
 from tests.epg.guide import Shown
-from tests.web.building import STRANGER, query
+from tests.web.building import HOME, OPERATOR, STRANGER, entries, lineup_of, query
 from tests.web.on_air import HOUR, NOW, OnAir
 
 
@@ -169,10 +171,54 @@ class SearchTests(SynchronousTestCase):
         self.assertEqual(self.tree.ask("/api/search?q=x", peer=STRANGER).status, 403)
 
 
+class UserTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        lineup = lineup_of(*(evolve(each, group=each.name) for each in entries(3)))
+        self.tree = OnAir(folder_for(self), lineup)
+        self.addCleanup(self.tree.reader.close)
+        self.tree.guide(
+            Shown("a", NOW - HOUR, NOW + HOUR, "News of one"), Shown("b", NOW - HOUR, NOW + HOUR, "News of two")
+        )
+        one, two, three = self.tree.ids
+        self.tree.event(1, "News everywhere", NOW, NOW + HOUR, "Talk", one, two)
+        self.tree.event(2, "News elsewhere", NOW + 1, NOW + HOUR, "Talk", two, three)
+        self.tree.event(3, "News nowhere", NOW + 2, NOW + HOUR, "Talk")
+        join(self.tree.admission, User("bob", "bobs-token", groups=("Channel 1", "x")), User("eve", "eves-token"))
+
+    def test_events(self) -> None:
+        """A user hears of events that their channels show, and of no others that show them."""
+        (event,) = self.tree.tell("/~bobs-token/api/events?limit=1")["events"]
+        channels = [{"id": self.tree.ids[0], "name": "Channel 1"}]
+        self.assertEqual((event["title"], event["channels"]), ("News everywhere", channels))
+        self.assertEqual(self.tree.tell("/~bobs-token/api/events?offset=1")["events"], [])
+        events = self.tree.tell("/~eves-token/api/events")["events"]
+        self.assertEqual([len(each["channels"]) for each in events], [2, 2, 0])
+
+    def test_search(self) -> None:
+        """A user finds what is on their channels."""
+        found = self.tree.tell("/~bobs-token/api/search?q=news")["results"]
+        titles = [each["title"] for each in found]
+        self.assertEqual(titles, ["News of one", "News everywhere"])
+        self.assertEqual([each["name"] for each in found[1]["channels"]], ["Channel 1"])
+        names = [each["name"] for each in self.tree.tell("/~bobs-token/api/search?q=channel")["results"]]
+        self.assertEqual(names, ["Channel 1"])
+        self.assertEqual(len(self.tree.tell("/~eves-token/api/search?q=news")["results"]), 5)
+        self.assertEqual(self.tree.ask("/api/search?q=news").status, 401)
+
+
 class MatchTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.tree = OnAir(folder_for(self))
         self.addCleanup(self.tree.reader.close)
+
+    def matches(self, words: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.tree.tell(f"/api/epg/matches{words}", OPERATOR)["matches"]
+        return found
+
+    def test_for_whom(self) -> None:
+        """How the guide fits is for whoever manages."""
+        for peer in (HOME, STRANGER):
+            self.assertEqual(self.tree.ask("/api/epg/matches", peer=peer).status, 401)
 
     def test_matches(self) -> None:
         """Each channel's match is told with how it was found and how sure it is, the least certain first."""
@@ -181,7 +227,7 @@ class MatchTests(SynchronousTestCase):
         self.tree.match(first, "a", "id", 1.0)
         self.tree.match(second, "b", "fuzzy", 0.91234)
         self.tree.match(third, "c", "rule", 1.0)
-        told = self.tree.tell("/api/epg/matches")["matches"]
+        told = self.matches()
         self.assertEqual([each["channel"]["id"] for each in told], [second, first, third])
         self.assertEqual(
             told[0],
@@ -194,16 +240,17 @@ class MatchTests(SynchronousTestCase):
                 "shift_seconds": 0,
             },
         )
-        self.assertEqual([each["how"] for each in self.tree.tell("/api/epg/matches?how=rule")["matches"]], ["rule"])
-        self.assertEqual(len(self.tree.tell("/api/epg/matches?limit=1&offset=1")["matches"]), 1)
-        self.assertEqual(self.tree.tell("/api/epg/matches?offset=3"), {"matches": []})
+        self.assertEqual([each["how"] for each in self.matches("?how=rule")], ["rule"])
+        self.assertEqual(len(self.matches("?limit=1&offset=1")), 1)
+        self.assertEqual(self.matches("?offset=3"), [])
 
     def test_refused(self) -> None:
         """What makes no sense is refused with a sentence; before there is a guide there are none."""
-        self.assertEqual(self.tree.tell("/api/epg/matches"), {"matches": []})
-        self.assertEqual(self.tree.ask("/api/epg/matches?how=x").text, "How is one of rule, id, name and fuzzy.\n")
+        self.assertEqual(self.matches(), [])
+        answer = self.tree.ask("/api/epg/matches?how=x", peer=OPERATOR)
+        self.assertEqual(answer.text, "How is one of rule, id, name and fuzzy.\n")
         for words in ("limit=0", "limit=1001", "offset=-1", "offset=x"):
-            self.assertEqual(self.tree.ask(f"/api/epg/matches?{words}").status, 400)
+            self.assertEqual(self.tree.ask(f"/api/epg/matches?{words}", peer=OPERATOR).status, 400)
 
     def test_folders(self) -> None:
         """What is only on the way to something is nothing in itself."""

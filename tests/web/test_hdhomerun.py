@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from typing import Any
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.accounts import User
 from iptvd.delivery.patience import ZAP
 from iptvd.errors import UpstreamError
 from iptvd.lineup import Lineup
 from iptvd.model import ChannelKind, Entry, Source, SourceKind
 from iptvd.protocols.hdhomerun import check_digit
 from iptvd.tuners import TUNERS
+from tests.doubles import join
 from tests.protocols.tsmaking import made_film
 from tests.web.building import Answer, entries, lineup_of
 from tests.web.loop import Client, Stage
@@ -169,6 +172,76 @@ class DocumentTests(TunerTestCase):
             self.assertEqual((answer.status, "auto/v" in answer.text), (403, False), path)
         self.assertEqual(self.ask("/lineup.post?scan=start", "POST", from_afar, ("Content-Length", "0")).status, 403)
         self.assertEqual(self.stage.ends, [])
+
+
+class UserTests(TunerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.stage.trust(trusted_networks=(ip_network("127.0.0.0/8"),), api_token="secret")
+        self.stage.tuners.configure(True, TUNERS.from_toml(["bob?user=bob", "news?group=News"]))
+        join(
+            self.stage.admission,
+            User("bob", "bobs-token", groups=("News",), max_connections=2),
+            User("eve", "eves-token"),
+        )
+
+    def documents(self, prefix: str) -> tuple[Any, Any, str]:
+        """The description of a tuner, its lineup, and what it tells of itself by UPnP."""
+        device = self.told(f"{prefix}/discover.json")
+        upnp = ElementTree.fromstring(self.ask(f"{prefix}/device.xml").body).findtext(f"{UPNP}URLBase")
+        return device, self.told(f"{prefix}/lineup.json"), upnp or ""
+
+    def test_with_a_token(self) -> None:
+        """With a user's token in its address a tuner has what they may see, at addresses with their token."""
+        base = "http://127.0.0.1/~bobs-token"
+        device, lineup, upnp = self.documents("/~bobs-token")
+        self.assertEqual((device["BaseURL"], device["LineupURL"], upnp), (base, f"{base}/lineup.json", base))
+        self.assertEqual(device["TunerCount"], 2)
+        self.assertEqual([(each["GuideName"], each["URL"]) for each in lineup], [
+            ("One", f"{base}/auto/v7"), ("HLS", f"{base}/auto/v30"),
+        ])  # fmt: skip
+        other, lineup, _ = self.documents("/~eves-token/hdhr/news")
+        self.assertEqual(other["BaseURL"], "http://127.0.0.1/~eves-token/hdhr/news")
+        self.assertEqual([each["GuideName"] for each in lineup], ["One", "HLS"])
+        ids = {self.told(f"/~{name}-token/discover.json")["DeviceID"] for name in ("bobs", "eves")}
+        self.assertEqual(len(ids), 2)
+
+    def test_own(self) -> None:
+        """A user's own tuner needs no token in a trusted network, and all of its links have that user's."""
+        device, lineup, upnp = self.documents("/hdhr/bob")
+        base = "http://127.0.0.1/~bobs-token/hdhr/bob"
+        self.assertEqual((device["BaseURL"], upnp), (base, base))
+        self.assertEqual([each["URL"] for each in lineup], [f"{base}/auto/v7", f"{base}/auto/v30"])
+        again, same, _ = self.documents("/~bobs-token/hdhr/bob")
+        self.assertEqual((again, same), (device, lineup))
+        self.assertEqual(self.told("/hdhr/bob/lineup_status.json")["ScanPossible"], 1)
+        scan = self.ask("/hdhr/bob/lineup.post?scan=start", "POST", ("Content-Length", "0"))
+        self.assertEqual(scan.status, 200)
+
+    def test_refused(self) -> None:
+        """Without a token, and from elsewhere, nothing is told; nor is a user's tuner to another user."""
+        afar = ("X-Forwarded-For", "203.0.113.9")
+        for path in ("discover.json", "lineup.json", "device.xml", "lineup_status.json", "auto/v7"):
+            for whole, headers, status in (
+                (f"/{path}", (), 401),
+                (f"/hdhr/news/{path}", (), 401),
+                (f"/hdhr/bob/{path}", (afar,), 401),
+                (f"/~eves-token/hdhr/bob/{path}", (), 403),
+            ):
+                answer = self.ask(whole, "GET", *headers)
+                self.assertEqual((answer.status, "bobs-token" in answer.text), (status, False), whole)
+        self.assertEqual(self.stage.ends, [])
+
+    def test_play(self) -> None:
+        """What plays at a user's tuner is that user's, whoever asks for it; of other groups nothing plays."""
+        for path in ("/hdhr/bob/auto/v7", "/~bobs-token/auto/v7"):
+            client = self.stage.ask(path)
+            self.stage.deliver([SECOND])
+            self.assertIn(SECOND, client.body)
+        self.assertEqual(len(self.stage.hub.of_user("bob")), 2)
+        for path in ("/hdhr/bob/auto/v12", "/~bobs-token/auto/v12"):
+            answer = self.ask(path)
+            self.assertEqual((answer.status, answer.headers[ERROR]), (404, "801 Unknown Channel"))
 
 
 class TuningTests(TunerTestCase):

@@ -10,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd import __version__
+from iptvd.accounts import User
+from iptvd.delivery.hub import REMEMBERED
 from iptvd.delivery.session import Face, Viewer
 from iptvd.delivery.viewers import TransportViewer
 from iptvd.errors import LimitError
@@ -20,9 +22,9 @@ from iptvd.refresh import ProviderStatus
 from iptvd.web.health import Health, judge
 from tests.delivery.test_live import LiveTestCase
 from tests.delivery.test_relay import Glass
-from tests.doubles import sliced
+from tests.doubles import join, sliced
 from tests.protocols.tsmaking import made_film
-from tests.web.building import HOME, STRANGER, UPSTREAM, Answer, Tree, entries, lineup_of
+from tests.web.building import HOME, OPERATOR, STRANGER, UPSTREAM, Answer, Tree, entries, lineup_of
 
 OK = ProviderStatus("a", "m3u", ProviderState.OK)
 LOADING = ProviderStatus("b", "m3u")
@@ -63,7 +65,7 @@ class HealthTests(SynchronousTestCase):
         self.tree = Tree(lineup_of(*entries(4)))
 
     def facts(self, path: str = "/health", status: int = 200) -> dict[str, Any]:
-        answer = self.tree.ask(path)
+        answer = self.tree.ask(path, peer=OPERATOR)
         self.assertEqual((answer.status, answer.headers["Content-Type"]), (status, "application/json"))
         self.assertEqual(answer.headers["Cache-Control"], "no-store")
         facts: dict[str, Any] = json.loads(answer.plain)
@@ -180,6 +182,7 @@ class HealthTests(SynchronousTestCase):
                     "channel": "Channel 1",
                     "face": "hls",
                     "address": HOME,
+                    "user": "",
                     "user_agent": "Kodi",
                     "seconds": 7.0,
                     "bytes": 1234,
@@ -193,6 +196,20 @@ class HealthTests(SynchronousTestCase):
         session.end(Outcome.VIEWER_LEFT)
         facts = self.facts("/health/detailed")
         self.assertEqual((facts["sessions"], facts["outcomes"]["viewer_left"]), ([], 1))
+
+    def test_ended(self) -> None:
+        """How the last hundred sessions ended is told, the newest first, without anybody's address upstream."""
+        channel = self.tree.shown.lineup.channels[0]
+        for number in range(REMEMBERED + 1):
+            self.tree.clock.advance(1.0)
+            self.tree.watch(channel).end(Outcome.EXHAUSTED, f"{number}: http://origin.test/secret failed")
+        ended = self.facts("/health/detailed")["ended"]
+        self.assertEqual(len(ended), REMEMBERED)
+        first, *_, last = ended
+        self.assertEqual((first["outcome"], first["channel"], first["bytes"]), ("exhausted", channel.name, 0))
+        self.assertEqual(first["reason"], f"{REMEMBERED}: (its address) failed")
+        self.assertEqual(last["reason"], "1: (its address) failed")
+        self.assertGreater(first["at"], last["at"])
 
     def test_many_sessions(self) -> None:
         """However many watch, writing them down leaves the reactor its turns, and all of them are there."""
@@ -229,8 +246,19 @@ class HealthTests(SynchronousTestCase):
         self.assertEqual(answer.status, 200)
         for word in (HOME, "VLC", "Channel 1"):
             self.assertNotIn(word, answer.text)
-        self.assertEqual(self.tree.ask("/health/detailed", peer=STRANGER).status, 403)
+        self.assertEqual(self.tree.ask("/health/detailed", peer=STRANGER).status, 401)
         self.assertEqual(self.tree.ask("/metrics", peer=STRANGER).status, 403)
+
+    def test_viewers(self) -> None:
+        """Who watches is nobody's business but the operator's: others who may watch have the counters alone."""
+        self.assertEqual(self.tree.ask("/health/detailed").status, 401)
+        self.assertEqual(self.tree.ask("/metrics").status, 200)
+        join(self.tree.admission, User("bob", "bobs-token"))
+        self.assertEqual(self.tree.ask("/metrics").status, 401)
+        self.assertEqual(self.tree.ask("/~bobs-token/metrics").status, 200)
+        self.assertEqual(self.tree.ask("/~bobs-token/health/detailed").status, 403)
+        for path in ("/health/detailed", "/metrics"):
+            self.assertEqual(self.tree.ask(path, peer=OPERATOR).status, 200)
 
     def test_no_secrets(self) -> None:
         """Not even a careless plugin's sentence lets out an address with its password."""
@@ -240,7 +268,7 @@ class HealthTests(SynchronousTestCase):
         ]
         self.tree.watch(self.tree.shown.lineup.channels[0])
         for path in ("/health", "/health/detailed", "/metrics"):
-            text = self.tree.ask(path).plain
+            text = self.tree.ask(path, peer=OPERATOR).plain
             for word in ("secret", UPSTREAM, "user:"):
                 self.assertNotIn(word, text, path)
         self.assertEqual(self.facts()["reasons"], {"p": "unreachable: (its address) does not answer"})

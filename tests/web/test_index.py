@@ -7,6 +7,7 @@ from base64 import b64encode
 from hashlib import sha256
 from html import escape
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import urljoin
 
 from attrs import evolve
@@ -14,9 +15,12 @@ from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd import __version__
+from iptvd.accounts import User
 from iptvd.model import ChannelKind, Entry, Programme, ProviderState, SourceKind
 from iptvd.refresh import ProviderStatus
+from iptvd.settings import Config
 from iptvd.web.index import PAGE
+from tests.doubles import join
 from tests.web.building import BASE, HOME, PROXY, UPSTREAM, Tree, entries, lineup_of, query
 
 EVIL = '<script>alert(\'1\')</script>"><img src=x onerror="a()">&amp;'
@@ -264,3 +268,51 @@ class PagesTests(SynchronousTestCase):
         answer = self.tree.ask("/", ("Accept-Encoding", "gzip, deflate, br"))
         self.assertEqual(answer.headers["Content-Encoding"], "gzip")
         self.assertTrue(re.match("<!DOCTYPE html>", answer.plain))
+
+
+class UserTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.tree = Tree(lineup_of(*entries(25)))
+        self.tree.notices.append("WORKERS has no effect")
+        join(self.tree.admission, User("bob", "bobs-token", groups=("Group 1",)), User("eve", "eves-token"))
+
+    def page(self, path: str, *headers: tuple[str, str], peer: str = HOME) -> Page:
+        answer = self.tree.ask(path, *headers, peer=peer)
+        self.assertEqual(answer.status, 200, answer.body)
+        return Page(answer.plain)
+
+    def channels(self, page: Page) -> list[str]:
+        return [name for name in page.links if name.startswith("Channel ")]
+
+    def test_needs_one(self) -> None:
+        """With users the page is for them alone."""
+        self.assertEqual(self.tree.ask("/").status, 401)
+
+    def test_groups(self) -> None:
+        """A user sees the channels of their groups, counted as if there were no others, with links that work."""
+        page = self.page("/~bobs-token/")
+        self.assertEqual(self.channels(page), [f"Channel {number}" for number in range(11, 21)])
+        self.assertIn("Channels (10)", page.text)
+        channel = self.tree.shown.lineup.channels[10]
+        self.assertEqual(page.links["Channel 11"], f"/~bobs-token/stream/{channel.id}.ts")
+        self.assertEqual(page.links["open"], "/~bobs-token/playlist.m3u8")
+        self.assertIn(f"/~bobs-token/logo/{channel.id}", page.images)
+        self.assertIn(f"{BASE}/~bobs-token/playlist.m3u8", page.text)
+        self.assertEqual(self.channels(self.page("/~bobs-token/?group=Group+0")), [])
+        self.assertIn("Channels (25)", self.page("/~eves-token/").text)
+
+    def test_by_cookie(self) -> None:
+        """Who has logged in sees the same without a token in the address."""
+        bob = self.tree.admission.accounts.users["bob"]
+        cookie = ("Cookie", f"iptvd={self.tree.admission.logins.cookie(bob)}")
+        page = self.page("/", cookie)
+        self.assertEqual(len(self.channels(page)), 10)
+        self.assertEqual(page.links["open"], "/~bobs-token/playlist.m3u8")
+
+    def test_for_the_operator(self) -> None:
+        """How the providers are is told to whoever manages, and to all while there are no users."""
+        self.tree.admission.configure(Config(state_dir=Path("/nonexistent"), api_token="secret"))
+        theirs, all_of_it = self.page("/~bobs-token/").text, self.page("/", ("X-API-Token", "secret")).text
+        for word in ("Providers", "WORKERS has no effect", "Channels (25)"):
+            self.assertNotIn(word, theirs)
+            self.assertIn(word, all_of_it)

@@ -7,8 +7,11 @@ import json
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
+from iptvd.accounts import User
 from iptvd.activity import KEPT, Activity, Kind
-from iptvd.web.live_api import HEARTBEAT, MOST, PATIENCE, LiveResource
+from iptvd.model import Entry
+from iptvd.web.live_api import FOR_EVERYBODY, HEARTBEAT, MOST, PATIENCE, LiveResource
+from tests.doubles import join
 from tests.web.loop import Client, Stage
 
 
@@ -50,12 +53,14 @@ def unchunked(body: bytes) -> str:
     return text.decode()
 
 
-class LiveTests(SynchronousTestCase):
+class LiveTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.stage = Stage(self)
+        self.stage = Stage(self, Entry("1", "One", group="News"), Entry("2", "Two", group="Sports"))
         self.loop = self.stage.loop
         self.activity = Activity(self.loop, self.loop.seconds)
-        self.stage.root.putChild(b"live", LiveResource(self.activity, self.loop))
+        self.stage.root.putChild(
+            b"live", LiveResource(self.activity, self.loop, self.stage.faces.lineup, self.stage.admission.accounts)
+        )
         self.first = self.activity.newest
 
     def listen(self, path: str = "/live", *headers: tuple[str, str]) -> Client:
@@ -75,6 +80,8 @@ class LiveTests(SynchronousTestCase):
     def comes_back_with(self, client: Client) -> int:
         return read(unchunked(client.body))[1]
 
+
+class LiveTests(LiveTestCase):
     def test_the_answer(self) -> None:
         """It is an event stream that no proxy keeps or caches, and something comes at once."""
         client = self.listen()
@@ -122,9 +129,12 @@ class LiveTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, HEAD, OPTIONS"))
 
     def test_guarded(self) -> None:
-        """Who may not watch is not told what others watch."""
-        self.stage.trust(trusted_networks=())
+        """Who may neither watch nor manage is told nothing; who manages may listen without watching."""
+        self.stage.trust(trusted_networks=(), api_token="secret")
         self.assertEqual(self.stage.ask("/live").answer().status, 403)
+        client = self.listen("/live", ("X-API-Token", "secret"))
+        self.happen()
+        self.assertEqual([each.kind for each in self.told(client)], ["slots"])
 
     def test_head(self) -> None:
         """HEAD tells the type, and is over."""
@@ -221,7 +231,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_too_many(self) -> None:
         """There is a bound on how many listen; when one has left there is room again."""
-        resource = LiveResource(self.activity, self.loop)
+        resource = LiveResource(self.activity, self.loop, self.stage.faces.lineup, self.stage.admission.accounts)
         self.patch(resource, "_clients", set(range(MOST - 1)))
         self.stage.root.putChild(b"full", resource)
         first = self.listen("/full")
@@ -248,3 +258,73 @@ class LiveTests(SynchronousTestCase):
         slow.read()
         answer = slow.answer()
         self.assertEqual(len(read(answer.text)[0]), count)
+
+
+class HearingTests(LiveTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.stage.trust(api_token="secret")
+
+    def announce(self, *names: str) -> None:
+        channels = [self.stage.channel(name) for name in names]
+        told = [{"id": channel.id, "name": channel.name} for channel in channels]
+        first = channels[0].id if channels else 0
+        self.activity.tell(Kind.LIVE_EVENT_SOON, first, event={"title": "Final", "channels": told}, provider="home")
+        self.loop.settle()
+
+    def loses(self, name: str) -> None:
+        channel = self.stage.channel(name)
+        told = {"id": channel.id, "name": channel.name}
+        self.activity.tell(Kind.CHANNEL_STATUS, channel.id, channel=told, state="failing")
+        self.loop.settle()
+
+    def test_viewers(self) -> None:
+        """Who does not manage hears what concerns everybody, and nothing of what others watch."""
+        client = self.listen()
+        self.happen(*Kind)
+        self.assertEqual({each.kind for each in self.told(client)}, {kind.value for kind in FOR_EVERYBODY})
+        self.loop.advance(HEARTBEAT)
+        self.assertEqual(self.comes_back_with(client), self.activity.newest)
+
+    def test_asking_for_more(self) -> None:
+        """Who asks for what only the operator may hear is refused."""
+        self.assertEqual(self.stage.ask("/live?types=channel_status,slots").answer().status, 401)
+        join(self.stage.admission, User("bob", "bobs-token"))
+        self.assertEqual(self.stage.ask("/~bobs-token/live?types=slots").answer().status, 403)
+        client = self.listen("/live?types=slots", ("X-API-Token", "secret"))
+        self.happen()
+        self.assertEqual([each.kind for each in self.told(client)], ["slots"])
+
+    def test_groups(self) -> None:
+        """Who may see some groups hears of their channels alone, and of events that these show."""
+        bob = User("bob", "bobs-token", groups=("News",))
+        join(self.stage.admission, bob, User("eve", "eves-token"))
+        theirs, all_of_it = self.listen("/~bobs-token/live"), self.listen("/~eves-token/live")
+        self.loses("Two")
+        self.loses("One")
+        self.announce("Two")
+        self.announce()
+        self.announce("Two", "One")
+        self.assertEqual(len(self.told(all_of_it)), 5)
+        status, event = self.told(theirs)
+        one = self.stage.channel("One").id
+        self.assertEqual((status.kind, status.number), ("channel_status", self.first + 2))
+        self.assertEqual(event.number, self.first + 5)
+        told = json.loads(event.data)
+        self.assertEqual(told["stream_id"], str(one))
+        channels = [{"id": one, "name": "One"}]
+        self.assertEqual(told["data"], {"event": {"title": "Final", "channels": channels}, "provider": "home"})
+        self.activity.tell(Kind.CHANNEL_STATUS, 99, state="failing")
+        self.loop.settle()
+        self.assertEqual(len(self.told(theirs)), 2)
+
+    def test_revoked(self) -> None:
+        """Who may not hear the same any more is not told any more; the others are."""
+        bob = User("bob", "bobs-token")
+        join(self.stage.admission, bob, User("eve", "eves-token"))
+        client, other = self.listen("/~bobs-token/live"), self.listen("/~eves-token/live")
+        join(self.stage.admission, User("bob", "bobs-token", groups=("News",)))
+        self.loop.settle()
+        self.assertEqual(read(client.answer().text)[0], [])
+        self.loses("Two")
+        self.assertEqual(len(self.told(other)), 1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+from base64 import b64encode
+from typing import cast
 
+from attrs import evolve
 from twisted.internet.address import UNIXAddress
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,11 +13,16 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from iptvd import __version__
+from iptvd.access import Shown
+from iptvd.accounts import User
 from iptvd.errors import StoreError
+from iptvd.limits import FORGIVEN, LONGEST
 from iptvd.log import Fault
-from iptvd.web.request import FAULT, AnswerResource, send
-from iptvd.web.site import IDLE, Refused
-from tests.web.building import HOME, PROXY, STRANGER, Connection, Tree, understood
+from iptvd.logins import COOKIE
+from iptvd.web.request import FAULT, AnswerResource, caller_of, send
+from iptvd.web.site import IDLE, IptvdSite, Refused
+from tests.doubles import Kept, admission, result
+from tests.web.building import BASE, HOME, PROXY, STRANGER, Answer, Connection, Tree, understood
 
 
 class Broken(Resource):
@@ -23,23 +30,6 @@ class Broken(Resource):
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         raise ValueError("secret")
-
-
-class Posted(AnswerResource):
-    """Takes what nothing of ours takes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.contents: list[bytes] = []
-
-    def render(self, request: Request) -> object:
-        assert isinstance(request.content, BytesIO), "a temporary file"
-        self.contents.append(request.content.getvalue())
-        request.method = b"GET"
-        return super().render(request)
-
-    async def answer(self, request: Request) -> bytes:
-        return send(request, repr(request.args).encode(), "text/plain")
 
 
 class HostTests(SynchronousTestCase):
@@ -97,9 +87,10 @@ class AddressTests(SynchronousTestCase):
 
     def test_what_strangers_may_see(self) -> None:
         """Strangers see that the daemon is there and how it is, and nothing of what it has."""
-        for path in ("/", "/playlist.m3u8", "/playlist.m3u", "/logo/1", "/health/detailed", "/metrics"):
+        for path in ("/", "/playlist.m3u8", "/playlist.m3u", "/logo/1", "/metrics"):
             for method in ("GET", "HEAD"):
                 self.assertEqual(self.tree.ask(path, method=method, peer=STRANGER).status, 403, path)
+        self.assertEqual(self.tree.ask("/health/detailed", peer=STRANGER).status, 401)
         for path in ("/ping", "/health", "/nothing"):
             self.assertNotEqual(self.tree.ask(path, peer=STRANGER).status, 403)
 
@@ -162,27 +153,13 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(connection.received().count(b"pong\n"), 3)
 
     def test_an_idle_connection(self) -> None:
-        """A connection on which nothing happens is closed."""
+        """A connection on which nothing happens any more is closed."""
         connection = self.tree.connect()
+        connection.send(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.tree.clock.advance(IDLE - 1)
         self.assertFalse(connection.transport.disconnecting)
         self.tree.clock.advance(2)
         self.assertTrue(connection.transport.disconnecting)
-
-    def test_bodies_cost_nothing(self) -> None:
-        """What a request brings along is dropped: no form is read, no file is written."""
-        posted = Posted()
-        self.tree.add("x", posted)
-        form = b"group=secret&" * 20_000
-        head = f"Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}"
-        connection = self.tree.connect()
-        connection.send(f"POST /x?a=b HTTP/1.1\r\n{head}\r\n\r\n".encode() + form)
-        self.assertEqual(understood(connection.received()).text, "{b'a': [b'b']}")
-        connection.send(
-            b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-        )
-        self.assertEqual(understood(connection.received()).text, "{}")
-        self.assertEqual(posted.contents, [b"", b""])
 
     def test_a_fault_on_the_way(self) -> None:
         """A fault while the address is looked up is a sentence too; the log has its place and not its message."""
@@ -208,3 +185,143 @@ class ConnectionTests(SynchronousTestCase):
     def test_only_http_1(self) -> None:
         """Over TLS HTTP/1.1 is offered and nothing else, whatever is installed."""
         self.assertEqual(self.tree.site.acceptableProtocols(), [b"http/1.1"])
+
+
+class UserTests(SynchronousTestCase):
+    """Whoever has an account, and whoever has not."""
+
+    PATHS = ("/", "/playlist.m3u8", "/playlist.m3u", "/logo/1")
+
+    def setUp(self) -> None:
+        self.tree = Tree()
+        self.anna = User("anna", "anna-token")
+        self.keep(self.anna)
+
+    def keep(self, user: User) -> None:
+        result(self.tree.admission.accounts.put(user))
+
+    def answer(self, path: str, *headers: tuple[str, str], peer: str = HOME, method: str = "GET") -> Answer:
+        """The answer, however late that to a wrong token is."""
+        connection = self.tree.begin(path, headers, peer=peer, method=method)
+        received = connection.received()
+        if not received:
+            self.tree.clock.pump([LONGEST, FORGIVEN])
+        return understood(received or connection.received(), method)
+
+    def test_without_a_token(self) -> None:
+        """With one user there is nothing for anybody without a token, at home and elsewhere."""
+        for peer in (HOME, STRANGER):
+            for path in self.PATHS:
+                for method in ("GET", "HEAD"):
+                    answer = self.answer(path, peer=peer, method=method)
+                    self.assertEqual((answer.status, answer.headers["WWW-Authenticate"][:6]), (401, "Basic "))
+            self.assertEqual(self.answer("/ping", peer=peer).status, 200)
+
+    def test_with_a_wrong_one(self) -> None:
+        """A wrong token is refused wherever it is shown, and a right one in the wrong name."""
+        for path, header in (
+            ("/playlist.m3u8?token=wrong", ("X", "")),
+            ("/~wrong/playlist.m3u8", ("X", "")),
+            ("/playlist.m3u8", ("Authorization", "Bearer wrong")),
+            ("/playlist.m3u8", ("Authorization", "Basic " + b64encode(b"bob:anna-token").decode())),
+            ("/playlist.m3u8?username=bob&password=anna-token", ("X", "")),
+        ):
+            answer = self.answer(path, header)
+            self.assertEqual((answer.status, answer.headers["WWW-Authenticate"]), (403, None), path)
+
+    def test_with_a_token(self) -> None:
+        """However a token is shown, all links have it in their path, and lead to the same things."""
+        seen = set()
+        for path, header in (
+            ("/playlist.m3u8?token=anna-token", ("X", "")),
+            ("/~anna-token/playlist.m3u8", ("X", "")),
+            ("/playlist.m3u8", ("X-API-Token", "anna-token")),
+            ("/playlist.m3u8", ("Authorization", "Basic " + b64encode(b"anna:anna-token").decode())),
+            ("/playlist.m3u8?username=anna&password=anna-token", ("X", "")),
+        ):
+            answer = self.answer(path, header, peer=STRANGER)
+            self.assertEqual(answer.status, 200, path)
+            seen.add(answer.text)
+        (text,) = seen
+        self.assertIn(f"{BASE}/~anna-token/stream/", text)
+        self.assertNotIn(f"{BASE}/stream/", text)
+        self.assertIn('x-tvg-url="http://192.168.1.10:8085/~anna-token/epg.xml"', text)
+
+    def test_the_top(self) -> None:
+        """A token alone leads to the page, with and without a slash at the end."""
+        for path in ("/~anna-token", "/~anna-token/"):
+            answer = self.answer(path)
+            self.assertEqual((answer.status, "~anna-token/playlist.m3u8" in answer.text), (200, True), path)
+
+    def test_a_token_that_is_not_needed(self) -> None:
+        """Where there are no users a token in the path means nothing, and changes nothing."""
+        result(self.tree.admission.accounts.remove("anna"))
+        self.assertEqual(self.answer("/~anna-token/playlist.m3u8").text, self.answer("/playlist.m3u8").text)
+        self.assertEqual(self.answer("/~anna-token/playlist.m3u8", peer=STRANGER).status, 403)
+        self.assertEqual(self.answer("/~anna-token/nothing").status, 404)
+
+    def test_revoked(self) -> None:
+        """From the moment at which a user is switched off, expires or gets another token the old one is wrong."""
+        for change in (
+            evolve(self.anna, active=False),
+            evolve(self.anna, expires=self.tree.clock.seconds()),
+            evolve(self.anna, token="new-token"),
+        ):
+            self.keep(self.anna)
+            self.assertEqual(self.answer("/~anna-token/playlist.m3u8").status, 200)
+            self.keep(change)
+            self.assertEqual(self.answer("/~anna-token/playlist.m3u8").status, 403)
+
+    def test_judged_anew(self) -> None:
+        """Who is judged anew has links with their own token only, whoever the request was from before."""
+
+        class Anew(AnswerResource):
+            guarded = False
+
+            async def answer(self, request: Request) -> bytes:
+                site = cast(IptvdSite, request.site)
+                for token in ("anna-token", "bob-token"):
+                    site.judge(request, caller_of(request), Shown((token,)))
+                return send(request, caller_of(request).base_url.encode(), "text/plain")
+
+        self.keep(User("bob", "bob-token"))
+        self.tree.add("x", Anew())
+        for path in ("/x", "/x?token=anna-token", "/~bob-token/x"):
+            self.assertEqual(self.answer(path).text, f"{BASE}/~bob-token")
+
+    def test_unsafe_from_another_page(self) -> None:
+        """What a page of another site has a browser do by its login, or from its network, is refused."""
+
+        class Changes(AnswerResource):
+            render_POST = AnswerResource.render_GET
+
+            def render(self, request: Request) -> object:
+                return self.render_GET(request)
+
+            async def answer(self, request: Request) -> bytes:
+                return send(request, b"", "text/plain")
+
+        self.tree.add("x", Changes())
+        cookie = "Cookie", f"{COOKIE.decode()}={self.tree.admission.logins.cookie(self.anna)}"
+        token = "X-API-Token", "anna-token"
+        foreign, own = ("Origin", "http://evil.test"), ("Origin", BASE)
+        for headers, status in (
+            ((cookie,), 200),
+            ((cookie, own), 200),
+            ((cookie, foreign), 403),
+            ((cookie, ("Sec-Fetch-Site", "cross-site")), 403),
+            ((token, foreign), 200),
+        ):
+            self.assertEqual(self.answer("/x", *headers, method="POST").status, status, headers)
+            self.assertEqual(self.answer("/x", *headers).status, 200)
+        result(self.tree.admission.accounts.remove("anna"))
+        self.assertEqual(self.answer("/x", foreign, method="POST").status, 403)
+        self.assertEqual(self.answer("/x", method="POST").status, 200)
+
+    def test_unreadable(self) -> None:
+        """Where it is not known who there is, nobody is let in, and when to come again is told."""
+        store = Kept()
+        store.failure = "damaged"
+        self.tree.admission = admission(self.tree.clock, store)
+        answer = self.answer("/playlist.m3u8")
+        self.assertEqual((answer.status, answer.headers["Retry-After"]), (503, "5"))

@@ -6,9 +6,11 @@ import contextlib
 import gc
 import socket
 import weakref
+from pathlib import Path
 from typing import Any, cast
 
 from OpenSSL import SSL
+from twisted.internet.address import IPv4Address
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -16,8 +18,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from iptvd.settings import Config
+from iptvd.web.edges import Edges
+from iptvd.web.site import IptvdSite
 from iptvd.web.sockets import UNSENT
 from iptvd.web.takeover import Taken, head_of, take_over
+from tests.doubles import admission
 from tests.protocols.test_origin_tls import certificate
 from tests.web.loop import Client, Loop, connected
 
@@ -50,11 +56,12 @@ class TakeoverTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.loop = Loop()
         self.face = Face()
-        self.site = Site(self.face, timeout=60, reactor=self.loop)
+        self.site: Site = Site(self.face, timeout=60, reactor=self.loop)
 
-    def ask(self) -> Client:
-        client = connected(self.loop, self.site.buildProtocol(None), self)
-        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    def ask(self, address: IPv4Address | None = None) -> Client:
+        client = connected(self.loop, self.site.buildProtocol(address), self)
+        with contextlib.suppress(OSError):
+            client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         return client
 
     def taken(self) -> Taken:
@@ -134,6 +141,19 @@ class TakeoverTests(SynchronousTestCase):
             self.ask().leave(reset=reset)
             self.assertEqual(self.face.left, ["left"])
         self.assertEqual([call for call in self.loop.getDelayedCalls() if call.active()], [])
+
+    def test_how_many_there_are(self) -> None:
+        """A viewer's connection counts until its end, and what counted it before can go."""
+        counted = admission(self.loop)
+        edges = Edges(self.loop, Config(state_dir=Path("/nonexistent"), connections_per_address=2))
+        self.site = IptvdSite(self.face, lambda: counted.access, counted.logins, self.loop, edges)
+        self.patch(self.site, "getResourceFor", lambda request: self.face)
+        address = IPv4Address("TCP", "127.0.0.1", 5)
+        watching = [self.ask(address) for _ in range(2)]
+        self.assertEqual(self.ask(address).read(), b"")
+        watching[0].leave()
+        self.assertIn(b" 200 ", self.ask(address).read())
+        self.assertEqual(self.ask(address).read(), b"")
 
     def test_what_the_viewer_says(self) -> None:
         """Whatever the viewer sends meanwhile is passed over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from iptvd.web.request import SharedWork
+from iptvd.web.shared_work import SharedWork
 
 
 class SharedWorkTests(SynchronousTestCase):

@@ -1,0 +1,1 @@
+"""``iptvctl``: the daemon's command line, which does what it does over the API alone."""

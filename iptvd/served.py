@@ -1,0 +1,145 @@
+"""What each channel has been to its viewers since the start: bytes, segments, errors, and when it was watched last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from attrs import define, field
+
+from iptvd.delivery.hub import SessionObserver
+from iptvd.delivery.reach import FAILED
+from iptvd.delivery.session import Session
+from iptvd.model import Channel
+
+#: Channels that nobody watches of which it is remembered.
+MOST = 10_000
+
+
+@define(eq=False)
+class _Sums:
+    """Sums over sessions: of those that are over, and those that go on."""
+
+    bytes_over: int = 0
+    segments_over: int = 0
+    errors: int = 0
+    began: int = 0
+    last: float | None = None
+    sessions: dict[str, Session] = field(factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return self.bytes_over + sum(session.bytes_sent for session in self.sessions.values())
+
+    @property
+    def segments(self) -> int:
+        return self.segments_over + sum(session.segments for session in self.sessions.values())
+
+    def take(self, session: Session) -> None:
+        self.sessions[session.id] = session
+        self.began += 1
+
+    def let_go(self, session: Session, now: float) -> None:
+        del self.sessions[session.id]
+        self.bytes_over += session.bytes_sent
+        self.segments_over += session.segments
+        self.errors += session.outcome in FAILED
+        self.last = now
+
+
+@define
+class Totals:
+    """
+    What it comes to at one moment.
+
+    :ivar errors: sessions that failed, and sources that did while they were watched.
+    :ivar began: how many sessions there have been.
+    :ivar last: when it was watched last, in seconds since the epoch; None for never.
+    """
+
+    bytes: int = 0
+    segments: int = 0
+    errors: int = 0
+    began: int = 0
+    last: float | None = None
+
+
+class Served:
+    """
+    It is an observer of the hub's sessions (`iptvd.delivery.hub.SessionObserver`).
+
+    :param observer: is told of sessions before.
+    :param wall: seconds since the epoch.
+    :ivar started: when it began to count, likewise.
+    """
+
+    def __init__(self, observer: SessionObserver, wall: Callable[[], float]) -> None:
+        self._observer = observer
+        self._wall = wall
+        self.started = wall()
+        self.session_refused = observer.session_refused
+        self._all = _Sums()
+        #: By channel; those that were watched last come last.
+        self._channels: dict[int, _Sums] = {}
+
+    def session_started(self, session: Session) -> None:
+        """It was admitted."""
+        self._observer.session_started(session)
+        self._all.take(session)
+        self._of(session.channel.id).take(session)
+
+    def session_ended(self, session: Session) -> None:
+        """It has its outcome."""
+        self._observer.session_ended(session)
+        now, channel = self._wall(), session.channel.id
+        self._all.let_go(session, now)
+        sums = self._of(channel)
+        sums.let_go(session, now)
+        self._channels[channel] = self._channels.pop(channel)
+        if len(self._channels) > MOST:
+            oldest = next((each for each, sums in self._channels.items() if not sums.sessions), None)
+            if oldest is not None:
+                del self._channels[oldest]
+
+    def switched(self, channel: Channel, former: str, source: str, reason: str) -> None:
+        """Another source supplies a channel: the former has failed, unless somebody wanted it so."""
+        if reason != "by hand":
+            self._all.errors += 1
+            self._of(channel.id).errors += 1
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._wall()
+
+    @property
+    def watched(self) -> Collection[int]:
+        """The channels that somebody watches."""
+        return [channel for channel, sums in self._channels.items() if sums.sessions]
+
+    def sessions(self, channel: int) -> list[Session]:
+        """Who watches a channel, or what it has shown; who began first before the others."""
+        sums = self._channels.get(channel)
+        return list(sums.sessions.values()) if sums is not None else []
+
+    def of(self, channel: int) -> Totals:
+        """What it comes to for a channel."""
+        sums = self._channels.get(channel)
+        return self._told(sums) if sums is not None else Totals()
+
+    @property
+    def all(self) -> Totals:
+        """What it comes to for all together."""
+        return self._told(self._all)
+
+    def forget(self, channel: int) -> None:
+        """A channel is gone, and who watched it."""
+        sums = self._channels.get(channel)
+        if sums is not None and not sums.sessions:
+            del self._channels[channel]
+
+    def _of(self, channel: int) -> _Sums:
+        return self._channels.setdefault(channel, _Sums())
+
+    def _told(self, sums: _Sums) -> Totals:
+        last = self._wall() if sums.sessions else sums.last
+        return Totals(sums.bytes, sums.segments, sums.errors, sums.began, last)
