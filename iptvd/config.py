@@ -12,9 +12,10 @@ from typing import Any
 from iptvd.aliases import Foreign, read_aliases
 from iptvd.discovery import Found, discover, refusal
 from iptvd.errors import ConfigError
+from iptvd.plain_settings import SETTINGS, Setting
 from iptvd.provider_specs import Value, provider_fields, read_providers
 from iptvd.rules import Rule, read_rules
-from iptvd.settings import DEFAULT_FILE, PREFIX, SETTINGS, Config, Loaded, Setting, default_state_dir
+from iptvd.settings import DEFAULT_FILE, PREFIX, Config, Loaded, default_state_dir
 from iptvd.webhook_settings import Webhook, read_webhooks
 
 #: Bytes of a settings file.
@@ -23,6 +24,8 @@ LARGEST_FILE = 4 * 1024 * 1024
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _TABLES = ("provider", "rule", "webhook")
 _ENV = {setting.env for setting in SETTINGS} | {PREFIX + "CONFIG", PREFIX + "PROVIDER"}
+# What iptvctl goes by.
+_OTHERS = frozenset((PREFIX + "URL",))
 
 
 def load(
@@ -65,7 +68,10 @@ def load(
         origins["webhooks"] = layers.file
         webhooks = read_webhooks(table["webhook"], layers.file)
     tables = Value(table["provider"], layers.file) if "provider" in table else None
-    providers = read_providers(_selected(options, environ), tables, environ, layers.foreign.providers, found)
+    # Who manages can make channels by the API.
+    managed = bool(values["api_token"])
+    selected, foreign = _selected(options, environ), layers.foreign.providers
+    providers = read_providers(selected, tables, environ, foreign, found, none_will_do=managed)
     config = Config(**values, rules=rules, webhooks=webhooks, providers=providers.specs)
     notices = (
         *layers.foreign.notices,
@@ -170,7 +176,7 @@ def _unknown(environ: Mapping[str, str], known: frozenset[str]) -> list[str]:
     """A notice for each name that looks like ours and is not."""
     notices = []
     for name in sorted(environ):
-        if name.startswith(PREFIX) and environ[name] and name not in _ENV and name not in known:
+        if name.startswith(PREFIX) and environ[name] and name not in _ENV | _OTHERS | known:
             close = get_close_matches(name, [*_ENV, *known], 1)
             hint = f": did you mean {close[0]}" if close else ""
             notices.append(f"The environment variable {name} is no setting and has no effect{hint}.")

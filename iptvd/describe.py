@@ -9,10 +9,11 @@ from typing import Any
 import attrs
 
 from iptvd.activity import Kind
+from iptvd.plain_settings import SETTINGS
+from iptvd.plain_settings import shown as shown_plainly
 from iptvd.protocols.socks5 import Proxy
 from iptvd.provider_specs import COMMON
-from iptvd.settings import SETTINGS, Loaded, ProviderSpec
-from iptvd.settings import shown as shown_plainly
+from iptvd.settings import Loaded, ProviderSpec
 
 MASK = "********"
 

@@ -99,6 +99,8 @@ def read_providers(
     environ: Mapping[str, str],
     foreign: Mapping[tuple[str, str], tuple[str, str]],
     found: Found,
+    *,
+    none_will_do: bool = False,
 ) -> Specs:
     """
     Work out the providers.
@@ -107,6 +109,7 @@ def read_providers(
         there are none, all of ``tables`` are started.
     :param tables: the ``[[provider]]`` tables of the settings file.
     :param foreign: by kind and field: a name of the environment and the text that is the default.
+    :param none_will_do: whether there need not be any.
     :raises ConfigError: for what cannot be started.
     """
     named = _tables(tables)
@@ -128,11 +131,11 @@ def read_providers(
     for name in named.keys() - {one.name for one in asked}:
         # What belongs to a provider that is not started now has no effect, but is no mistake either.
         known.update(each for each in environ if each.startswith(env_name(name, "")))
-    if not any(spec.enabled for spec in specs):
+    if not none_will_do and not any(spec.enabled for spec in specs):
         what = "Every provider is disabled" if specs else "There is no provider"
         raise ConfigError(
             f"{what}: add one with --provider {_example(found)}, with {PREFIX}PROVIDER, or as a [[provider]] of the "
-            f"settings file; {_existing(found)}."
+            f"settings file; {_existing(found)}. With an api_token there need be none: the API can make channels."
         )
     return Specs(tuple(specs), origins, frozenset(known))
 

@@ -14,8 +14,9 @@ import attrs
 from iptvd.aliases import ALIASES
 from iptvd.discovery import discover
 from iptvd.interfaces import IProviderMaker
+from iptvd.plain_settings import SETTINGS, Setting, shown
 from iptvd.reminding import SOON
-from iptvd.settings import DEFAULT_FILE, PREFIX, SETTINGS, Setting, shown
+from iptvd.settings import DEFAULT_FILE, PREFIX
 from iptvd.webhook_settings import MOST_RETRIES
 from iptvd.webhooks import PAUSES, QUEUE
 
@@ -38,7 +39,8 @@ _PROVIDERS = f"""## Providers
 
 `--provider KIND`, `--provider KIND:ARGUMENT` and `--provider KIND:@NAME` can be given more than once.
 `{PREFIX}PROVIDER` takes the same, separated by spaces, where the command line has none.
-Without either, every `[[provider]]` of the settings file is started. There must be one.
+Without either, every `[[provider]]` of the settings file is started. There must be one,
+unless there is an `api_token`.
 
 A provider is called like its kind, the second of a kind `KIND-2`, and so on; `KIND:@NAME` gives it another name.
 What it is called decides where the rest of its settings come from:

@@ -10,9 +10,10 @@ from iptvd.aliases import ALIASES, read_aliases
 from iptvd.config import load
 from iptvd.discovery import Found
 from iptvd.errors import ConfigError
+from iptvd.plain_settings import SETTINGS
 from iptvd.protocols.socks5 import Proxy
 from iptvd.providers.daddylive import daddylive
-from iptvd.settings import SETTINGS, Loaded
+from iptvd.settings import Loaded
 from tests.makers import Maker, finder
 
 

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.config import LARGEST_FILE, load
 from iptvd.discovery import discover
 from iptvd.errors import ConfigError
-from iptvd.settings import SETTINGS, Config, Loaded, ProviderSpec
+from iptvd.plain_settings import SETTINGS
+from iptvd.settings import Config, Loaded, ProviderSpec
 from tests.makers import Maker, PanelSettings, finder
 
 #: For every setting: three texts that differ, the first as TOML has it, and what they come to.
@@ -155,7 +156,9 @@ class LayerTests(LoadCase):
 
     def test_unknown_environment(self) -> None:
         """A name that looks like ours and is not is told, without its value."""
-        environ = {"IPTVD_PROT": "canary", "IPTVD_ZZZZZZZZ": "canary", "IPTVD_PROVIDER_DEMO_ULR": "x", "OTHER": "y"}
+        # iptvctl's own is nothing to wonder at.
+        environ = {"IPTVD_URL": "http://x", "IPTVD_PROT": "canary", "IPTVD_ZZZZZZZZ": "canary"}
+        environ |= {"IPTVD_PROVIDER_DEMO_ULR": "x", "OTHER": "y"}
         notices = self.load(environ=environ).notices
         self.assertEqual(
             notices,

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.config import load
 from iptvd.describe import describe, masked
-from iptvd.settings import SETTINGS
+from iptvd.plain_settings import SETTINGS
 from tests.makers import finder
 
 _TOML = """

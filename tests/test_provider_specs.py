@@ -46,6 +46,15 @@ class SpecCase(SynchronousTestCase):
 
 
 class SelectionTests(SpecCase):
+    def test_none_needed(self) -> None:
+        """Without a provider nothing is started, unless there is somebody who can make channels by the API."""
+        for toml in ("", '[[provider]]\nkind = "demo"\nenabled = false'):
+            sentence = self.refused(toml=toml)
+            self.assertIn("With an api_token there need be none", sentence)
+            self.assertEqual(
+                [one.enabled for one in self.specs(toml=toml, API_TOKEN="canary")], [False] * len(toml[:1])
+            )
+
     def test_selection(self) -> None:
         """The command line selects, else the environment; else all of the settings file are started."""
         toml = _HOME + _CARD

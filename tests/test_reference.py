@@ -10,10 +10,11 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.discovery import discover
+from iptvd.plain_settings import SETTINGS
 from iptvd.provider_specs import COMMON
 from iptvd.reference import reference
 from iptvd.rules import Rule
-from iptvd.settings import SETTINGS, Config
+from iptvd.settings import Config
 from iptvd.webhook_settings import Webhook
 
 

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.config import load
 from iptvd.errors import ConfigError
-from iptvd.settings import SETTINGS, Config, ProviderSpec, default_state_dir, shown
+from iptvd.plain_settings import SETTINGS, shown
+from iptvd.settings import Config, ProviderSpec, default_state_dir
 from tests.makers import Colour, Maker, PanelSettings, finder
 
 _TREE = Path(__file__).parent.parent
