@@ -90,7 +90,8 @@ class Playing:
             connect_with(reactor, timeouts, Faraway(reactor, is_private)),
         )
         self.slots = slots = Slots(self._limit_of)
-        self._sources = LiveSources(opener, reactor, sliced, ffmpeg, config.hls_variant_cap * 1000)
+        self.cache = cache = SegmentCache(config.segment_cache_mb << 20, reactor)
+        self._sources = LiveSources(opener, cache, reactor, sliced, ffmpeg, config.hls_variant_cap * 1000)
         self._budget = Budget(ring_budget(config))
         self.live = live = Live(
             lineup.sources, self._sources, slots, reactor, wall, self._budget, live_settings(config)
@@ -104,10 +105,7 @@ class Playing:
         watched = Watched(reporter, self.reach)
         self.hub = hub = Hub(lineup.sources, opener, watched, reactor, wall, config.max_streams, slots, accounts)
         metrics.watch(live, slots)
-        self.cache = SegmentCache(config.segment_cache_mb << 20, reactor)
-        self.hls = HlsRelay(
-            hub, TokenBox(token_key, wall), self._find, reactor, sliced, config.proxy_content, self.cache
-        )
+        self.hls = HlsRelay(hub, TokenBox(token_key, wall), self._find, reactor, sliced, config.proxy_content, cache)
         self.hls.switching.switched = self._switched
         self.packaged = PackagedHls(hub, live, self._find, reactor, wall, config.hls_target)
         self._pipes = PipePool() if AVAILABLE else None

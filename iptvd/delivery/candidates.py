@@ -17,6 +17,7 @@ from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel, Source, SourceKind
 from iptvd.protocols.sniff import Media
 from iptvd.protocols.upstream import Upstream
+from iptvd.recording import connection_of
 
 #: Seconds until a source that failed is tried again, doubled with each failure in a row.
 FIRST_BACKOFF = 0.25
@@ -30,23 +31,28 @@ DELIVERED = 3.0
 class Opens(Protocol):
     """Opens a live source as MPEG-TS."""
 
-    async def open(self, source: Source, extension: str) -> Opened:
+    async def open(self, source: Source, extension: str, part: Callable[[], None] = lambda: None) -> Opened:
         """See `iptvd.delivery.live_sources.LiveSources.open`."""
 
 
 async def open_followed(
-    opener: Opens, source: Source, extension: str, follows: Callable[[], bool]
+    opener: Opens,
+    source: Source,
+    extension: str,
+    follows: Callable[[], bool],
+    part: Callable[[], None] = lambda: None,
 ) -> tuple[Source, Opened]:
     """
     Open a live source, or, where it is a playlist that its provider lists as a stream, what that playlist leads to.
 
     :param follows: is asked, when it is a playlist, whether that is wanted.
+    :param part: see `iptvd.delivery.live_sources.LiveSources.open`.
     :return: the source as it is, which is not always as it was listed.
     :raises FoundPlaylist: when it is not.
     :raises UpstreamError: when nothing can be played.
     """
     try:
-        return source, await opener.open(source, extension)
+        return source, await opener.open(source, extension, part)
     except FoundPlaylist:
         if not follows():
             raise
@@ -104,6 +110,8 @@ class Candidates:
     """
     One channel's, in whatever form they deliver; only films are none of them.
 
+    The viewers of a channel's HLS form and whoever reads the same source as a stream share a connection.
+
     :param resolve: gives the channel's sources, best first, each with its provider's name.
     :param wall: seconds since the epoch, by which a source's address expires.
     :ivar follows: whether a source that turns out to be a playlist is made a stream of too, instead of being told.
@@ -131,6 +139,10 @@ class Candidates:
         self._attempts: deque[tuple[float, int]] = deque()
         # Whether their addresses may have expired, whatever they say themselves.
         self._stale = False
+        # Those that are listed as streams and are playlists.
+        self._disguised: set[int] = set()
+        # The connection that was had last for each: whose it is, what it is shared by, and our share.
+        self._held: dict[int, tuple[str, object, Slot]] = {}
 
     def provider(self, index: int) -> str:
         """Whose source that is."""
@@ -221,7 +233,7 @@ class Candidates:
         for index, (provider, source) in enumerate(self._sources):
             if source.kind is SourceKind.VOD:
                 continue
-            slot = self._slots.take(provider, viewer)
+            slot = self._slot(index, viewer)
             if slot is None:
                 full = full or self._slots.full(provider)
                 continue
@@ -229,6 +241,8 @@ class Candidates:
                 return await self._open(index, slot)
             except FoundPlaylist:
                 raise
+            except LimitError as failure:
+                full = full or failure.sentence
             except UpstreamError as failure:
                 error = error or failure
                 self.failed(index)
@@ -270,6 +284,7 @@ class Candidates:
         for index in range(len(fresh), len(self._sources)):
             self._health_of(index).not_before = inf
         self._sources[: len(fresh)] = fresh
+        self._disguised -= set(range(len(fresh)))
 
     async def _resolve_anew(self, index: int) -> None:
         """Have the source at a place be where it is now."""
@@ -277,22 +292,59 @@ class Candidates:
         self._stale = False
         if index < len(fresh):
             self._sources[index] = fresh[index]
+            self._disguised.discard(index)
 
     async def _open_beside(self, index: int, make_room: Callable[[str], bool]) -> Connected:
         provider = self.provider(index)
-        slot = self._slots.take(provider)
+        # What is beside another connection of our own to the same source is one more.
+        slot = self._slot(index) if self._parted(index) else None
         if slot is None and make_room(provider):
-            slot = self._slots.take(provider)
+            slot = self._slot(index)
         if slot is None:
             raise UpstreamError(503, self._slots.full(provider))
-        return await self._open(index, slot)
+        try:
+            return await self._open(index, slot)
+        except LimitError as error:
+            raise UpstreamError(503, error.sentence) from None
 
     async def _open(self, index: int, slot: Slot) -> Connected:
+        listed = self.source(index)
+
+        def part() -> None:
+            if not self._parted(index):
+                raise LimitError(self._slots.full(self.provider(index)))
+
         try:
-            listed = self.source(index)
-            source, opened = await open_followed(self._opener, listed, self._channel.extension, lambda: self.follows)
+            source, opened = await open_followed(
+                self._opener, listed, self._channel.extension, lambda: self.follows, part
+            )
         except BaseException:
             slot.release()
             raise
         self._sources[index] = (self.provider(index), source)
+        if source is not listed:
+            self._disguised.add(index)
         return Connected(index, opened, slot, disguised=source is not listed)
+
+    def _slot(self, index: int, viewer: Viewer | None = None) -> Slot | None:
+        """A connection for a source, perhaps one with others who have it in another form; None when there is none."""
+        provider, key = self.provider(index), self._shared_by(index)
+        slot = self._slots.take(provider, viewer) if key is None else self._slots.share(provider, key, viewer)
+        if slot is not None:
+            self._held[index] = provider, key, slot
+        return slot
+
+    def _parted(self, index: int) -> bool:
+        """Have our connection to a source, if there is one, be shared with nobody; False when that cannot be."""
+        held = self._held.get(index)
+        return held is None or self._slots.part(*held)
+
+    def _shared_by(self, index: int) -> object:
+        """What a source's connection is shared by, as viewers of the channel's HLS form have it; None if it is not."""
+        source = self.source(index)
+        if self._channel.source_kind is not SourceKind.HLS or not self._is_listed_as_hls(index) or not source.url:
+            return None
+        return connection_of(self._channel, sum(map(self._is_listed_as_hls, range(index))))
+
+    def _is_listed_as_hls(self, index: int) -> bool:
+        return self.source(index).kind is SourceKind.HLS and index not in self._disguised

@@ -83,6 +83,11 @@ class HlsRelay:
     def proxy_content(self, value: bool) -> None:
         self._playlists.proxy_content = value
 
+    @property
+    def cached(self) -> int:
+        """How many segments and keys are kept."""
+        return self._cache.figures.entries
+
     async def open(self, channel: Channel, viewer: Viewer, root: str = "../") -> bytes:
         """
         Begin a session and give the playlist a player is to start with.

@@ -26,6 +26,7 @@ from iptvd.delivery.hlsfetch import Asks, HlsFetcher
 from iptvd.delivery.hlspiece import PACKET, NeedsRemux, Piece, Unplayable
 from iptvd.delivery.opening import Opened, Opener, SourceGone
 from iptvd.delivery.pacing import Pace
+from iptvd.delivery.segments import SegmentCache
 from iptvd.errors import UpstreamError
 from iptvd.log import Log
 from iptvd.model import Source
@@ -64,6 +65,7 @@ class HlsUpstream(Upstream):
     no MPEG-TS or its sound is elsewhere, `SourceGone` when it has to be resolved anew, `Unplayable` when it is
     encrypted for players only, and any other `UpstreamError` when it is lost.
 
+    :param cache: see `HlsFetcher`.
     :param sliced: see `iptvd.slices.Slicer`.
     :param cap: peak bits a second that a variant may have; 0 is no limit.
     :ivar on_discontinuity: called before the first byte of what does not carry on what was delivered last.
@@ -74,6 +76,7 @@ class HlsUpstream(Upstream):
     def __init__(
         self,
         opener: Asks,
+        cache: SegmentCache,
         source: Source,
         clock: IReactorTime,
         sliced: Callable[[Iterator[object]], Awaitable[None]],
@@ -84,7 +87,7 @@ class HlsUpstream(Upstream):
         self._source = source
         self._clock = clock
         self._cap = cap
-        self._fetcher = HlsFetcher(opener, source, clock, sliced)
+        self._fetcher = HlsFetcher(opener, cache, source, clock, sliced)
         self._position = Position()
         self._pace = Pace()
         self._pieces: deque[Piece] = deque()
@@ -240,6 +243,7 @@ class HlsUpstream(Upstream):
         self._pace.begin(self._clock.seconds(), piece.segment.duration, ahead, target, ended)
         self._current = piece
         self._broken = self._broken or piece.broken
+        self._fetcher.keep(piece.segment)
         return piece
 
     def _deliver_due(self, piece: Piece) -> bool:
@@ -353,6 +357,7 @@ class HlsUpstream(Upstream):
 
 async def open_hls(
     opener: Opener,
+    cache: SegmentCache,
     source: Source,
     clock: IReactorTime,
     sliced: Callable[[Iterator[object]], Awaitable[None]],
@@ -363,7 +368,7 @@ async def open_hls(
 
     :raises UpstreamError: as `HlsUpstream` ends, when it does before its first byte.
     """
-    upstream = HlsUpstream(opener, source, clock, sliced, cap)
+    upstream = HlsUpstream(opener, cache, source, clock, sliced, cap)
     upstream.start()
     try:
         await opener.first_media(upstream)

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from iptvd.delivery.hlspiece import NeedsRemux
 from iptvd.delivery.hlspull import open_hls
 from iptvd.delivery.opening import Ask, Opened, Opener
+from iptvd.delivery.segments import SegmentCache
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
 
@@ -19,11 +20,13 @@ class LiveSources:
 
     :param ffmpeg: the program's path, empty where there is none.
     :param cap: the highest bandwidth of an HLS variant, in bits a second; 0 for the best.
+    :param cache: what an HLS source consists of is fetched once for us and for viewers of its HLS form.
     """
 
     def __init__(
         self,
         opener: Opener,
+        cache: SegmentCache,
         clock: IReactorTime,
         sliced: Callable[[Iterator[object]], Awaitable[None]],
         ffmpeg: str,
@@ -31,26 +34,29 @@ class LiveSources:
     ) -> None:
         self.cap = cap
         self._opener = opener
+        self._cache = cache
         self._clock = clock
         self._sliced = sliced
         self._ffmpeg = ffmpeg
 
-    async def open(self, source: Source, extension: str) -> Opened:
+    async def open(self, source: Source, extension: str, part: Callable[[], None] = lambda: None) -> Opened:
         """
         Open it; its first bytes are there.
 
+        :param part: called before an HLS source is read in a way that shares nothing with others who read it.
         :raises UpstreamError: when nothing can be played.
         """
         if source.kind is not SourceKind.HLS or not source.url:
             return await self._opener.open(source, Ask(), extension)
         try:
-            return await open_hls(self._opener, source, self._clock, self._sliced, self.cap)
+            return await open_hls(self._opener, self._cache, source, self._clock, self._sliced, self.cap)
         except NeedsRemux as needs:
             if source.proxy is not None:
                 sentence = "this channel's HLS has to be remuxed by ffmpeg, which cannot go through the SOCKS proxy"
                 raise UpstreamError(502, f"{sentence}: open its HLS form instead") from None
             if not self._ffmpeg:
                 raise UpstreamError(502, "this channel's HLS has to be remuxed, and there is no ffmpeg") from None
+            part()
             command = remux_command(self._ffmpeg, needs.inputs, source)
             return await self._opener.open(Source(SourceKind.TS, command=command), Ask(), "ts")
 

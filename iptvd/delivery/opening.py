@@ -228,15 +228,16 @@ class Opener:
                 source.renew()
         return upstream
 
-    async def open_url(self, source: Source, url: str, ask: Ask) -> Opened:
+    async def open_url(self, source: Source, url: str, ask: Ask, kept: Kept | None = None) -> Opened:
         """
         Open a finite thing by URL: a film, a segment, a key.
 
         Status, length, type, validators and ranges are passed on.
 
+        :param kept: see `iptvd.protocols.http_upstream.open_http`.
         :raises UpstreamError: for an error status or none at all.
         """
-        upstream = await self.http(source, url, ask)
+        upstream = await self.http(source, url, ask, kept)
         head = _head_of(upstream)
         headers = _passed(head)
         if head.status in (200, 206) and ask.method != "HEAD":
@@ -245,8 +246,8 @@ class Opener:
         if head.status in (200, 206, 304):
             return Opened(None, head.status, headers)
         if head.status == 416:
-            kept = tuple((name, value) for name, value in headers if name == "Content-Range")
-            return Opened(None, 416, kept)
+            told = tuple((name, value) for name, value in headers if name == "Content-Range")
+            return Opened(None, 416, told)
         raise refusal(head.status)
 
     async def first_media(self, upstream: Upstream) -> Media:

@@ -3,7 +3,8 @@ The segment cache: what viewers of HLS have in common is fetched once, however m
 
 A segment is known by how its origin is asked for it (`Locator`) and by the byte range. The first viewer's request is
 the only one: who asks while it is on its way reads along from the beginning, and who asks later gets what was kept.
-When the last reader leaves before the end, the fetch goes on if more than half is there, else it is stopped.
+When the last reader leaves before the end, the fetch goes on if more than half is there, else it is stopped; one that
+was begun for a stream (`iptvd.delivery.hlsfetch`) is stopped in any case.
 
 Nothing outlives its playlist: what is asked for is kept for the time that a player may go on with one version of a
 playlist, and each new version renews what it names. So a segment is gone once no player can know of it any more. An
@@ -148,7 +149,7 @@ class SegmentCache:
         if role not in _SHARED or any(name.lower() not in _UNDERSTOOD for name, _ in ask.headers):
             return await self._pass(terms, fetch)
         shelf = self._shelf(role)
-        byte_range = (ask.get("Range") or "").strip(" \t")
+        byte_range = _range_of(ask)
         conditional = ask.method != "GET" or ask.get("If-Range") is not None
         entry = shelf.find((locator, ""))
         if byte_range or conditional:
@@ -179,10 +180,20 @@ class SegmentCache:
         :param life: seconds from now, see `Terms`.
         """
         for locator in again:
-            self._segments.forget(locator)
+            self._segments.forget((locator, ""))
         for locator, role in named:
             if role in _SHARED:
                 self._shelf(role).renew((locator, ""), life)
+
+    def keep(self, locator: Locator, ask: Ask, role: Role, life: float) -> None:
+        """Keep what was opened so for so many seconds from now on, if it is there."""
+        for byte_range in {"", _range_of(ask)}:
+            self._shelf(role).renew((locator, byte_range), life)
+
+    def forget(self, locator: Locator, ask: Ask, role: Role) -> None:
+        """Have nobody find what was opened so any more; who reads it reads on."""
+        for byte_range in {"", _range_of(ask)}:
+            self._shelf(role).forget((locator, byte_range))
 
     def let_go(self, provider: str) -> bool:
         """Stop a fetch that nobody waits for, because its connection is wanted; whether there was one."""
@@ -257,6 +268,10 @@ async def _fetched(shelf: Shelf, key: Key, terms: Terms, fetch: Fetch) -> _Found
         slot.release()
         return opened
     return shelf.put(key, opened, terms, slot) or _Alone(opened, slot)
+
+
+def _range_of(ask: Ask) -> str:
+    return (ask.get("Range") or "").strip(" \t")
 
 
 def _taken(found: _Found) -> Opened | None:

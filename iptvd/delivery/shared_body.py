@@ -27,7 +27,7 @@ from iptvd.protocols.upstream import HOLD, Receiver, Upstream
 
 #: Seconds of handing on in one reactor turn.
 SLICE = 0.010
-#: Bytes of a block on average, below which blocks are put together once nobody is in the middle of them.
+#: Bytes of a block on average, below which blocks are put together when somebody wants all of them once more.
 _SMALL = 16384
 
 
@@ -95,6 +95,7 @@ class SharedBody:
     @property
     def blocks(self) -> Sequence[bytes]:
         """All of it, when all of it is there."""
+        self._gather()
         return self._blocks
 
     @property
@@ -109,6 +110,7 @@ class SharedBody:
 
     def reader(self, start: int = 0, stop: int | None = None) -> Reader:
         """Another reader, of all of it, or of some bytes of what is there."""
+        self._gather()
         number, skip = self._first, start
         for block in self._blocks if start else ():
             if skip < len(block):
@@ -195,13 +197,14 @@ class SharedBody:
         if self._readers:
             self.settle()
             return
-        if self.over and not self._passing and len(self._blocks) * _SMALL > self.size + HOLD:
-            self._gather()
         if not self.read:
             self._owner.readers_left()
 
     def _gather(self) -> None:
         """Make few blocks of many: what arrived in crumbs is not sent to everybody in crumbs."""
+        small = len(self._blocks) * _SMALL > self.size + HOLD
+        if not small or not self.over or self._passing or self._readers:
+            return
         blocks: list[bytes] = []
         part: list[bytes] = []
         size = 0

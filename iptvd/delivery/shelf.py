@@ -41,11 +41,13 @@ class Terms:
     :ivar life: seconds that it is kept from when it was whole, unless it is renewed.
     :ivar provider: whose connections it is fetched by.
     :ivar hold: takes one of them, or raises `LimitError`.
+    :ivar finish: whether it is fetched to its end when its last reader leaves and more than half of it is there.
     """
 
     life: float
     provider: str
     hold: Callable[[], Slot]
+    finish: bool = True
 
 
 def length_of(headers: Headers) -> int | None:
@@ -107,9 +109,9 @@ class Shelf:
         if entry is not None:
             entry.renew(life)
 
-    def forget(self, locator: Locator) -> None:
-        """Have nobody find a thing any more: there is another one under its name now."""
-        entry = self.index.get((locator, ""))
+    def forget(self, key: Key) -> None:
+        """Have nobody find a thing any more: there is another one under its name now, or it is of no use."""
+        entry = self.index.get(key)
         if entry is not None:
             entry.forget()
 
@@ -166,6 +168,7 @@ class Entry:
         self._slot = slot
         # When it is to be forgotten: first the seconds from when it is whole, then no later than the last.
         self._life = terms.life
+        self._finish = terms.finish
         self._until = 0.0
         self._last = 0.0
         self._started = False
@@ -284,7 +287,7 @@ class Entry:
         body = self.body
         if not self._started or (self.kept and body.over):
             return
-        if self.kept and body.expected is not None and body.size * 2 > body.expected:
+        if self._finish and self.kept and body.expected is not None and body.size * 2 > body.expected:
             self._set_timer(FINISH)
             body.settle()
         else:

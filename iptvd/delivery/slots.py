@@ -23,6 +23,12 @@ class Slot:
         if release is not None:
             release()
 
+    def become(self, other: Slot) -> None:
+        """Be another one, which is not to be used any more, and give back what this one was."""
+        former, self._release, other._release = self._release, other._release, None
+        if former is not None:
+            former()
+
 
 class Slots:
     """
@@ -87,12 +93,31 @@ class Slots:
         def release() -> None:
             holders.remove(mine)
             if not holders:
-                del self._shared[provider, key]
+                if self._shared.get((provider, key)) is present:
+                    del self._shared[provider, key]
                 slot.release()
 
         mine = Slot(release)
         holders.append(mine)
         return mine
+
+    def part(self, provider: str, key: object, mine: Slot) -> bool:
+        """
+        Have one of those who share a slot hold one that nobody shares from now on; False when there is none for it.
+
+        Whoever has none to share, or has parted from the others already, stays as it is.
+        """
+        _, holders = self._shared.get((provider, key), (mine, []))
+        if mine not in holders:
+            return True
+        if len(holders) == 1:
+            del self._shared[provider, key]
+            return True
+        own = self.take(provider)
+        if own is None:
+            return False
+        mine.become(own)
+        return True
 
     def take(self, provider: str, viewer: Viewer | None = None) -> Slot | None:
         """A slot, None when all are taken and nothing could be given up."""

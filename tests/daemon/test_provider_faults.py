@@ -79,6 +79,7 @@ def faulty(shared_origin: OriginProcess, tmp_path_factory: pytest.TempPathFactor
     toml = "".join(table("m3u", name, url=shared_origin.at(f"/f/{name}.m3u")) for name in FAULTS)
     with Daemon(tmp_path_factory.mktemp("faulty"), toml=toml).start() as daemon:
         settle(daemon, dict.fromkeys(FAULTS, "ok"))
+        daemon.wait_for_json("/health", {"channels_count": 2 * len(FAULTS)})
         yield daemon
         assert "Traceback" not in daemon.log_text()
     shared_origin.reset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Thread
 from typing import Self
@@ -196,10 +197,14 @@ def test_odd_answers(faulty: Playing, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knob", "outcome"),
-    [("die_after", "upstream_lost"), ("reset_after", "upstream_lost"), ("stall_after", "upstream_stalled")],
+    ("name", "knob", "outcome"),
+    [
+        ("Film", "die_after", "upstream_lost"),
+        ("Film", "reset_after", "upstream_lost"),
+        ("Film", "stall_after", "upstream_stalled"),
+        ("Alone", "stall_after", "upstream_stalled"),
+    ],
 )
-@pytest.mark.parametrize("name", ["Alone", "Film"])
 def test_in_the_middle(faulty: Playing, origin: OriginProcess, name: str, knob: str, outcome: str) -> None:
     """When an origin breaks off for good the viewer gets what there was and can tell; how it ended is counted."""
     origin.control(PATHS[name], **{knob: 100_000}, rate=0, noranges=1)
@@ -210,6 +215,22 @@ def test_in_the_middle(faulty: Playing, origin: OriginProcess, name: str, knob: 
     assert 100_000 <= len(answer.data) < 102_000
     assert not answer.data.endswith(b"0\r\n\r\n")
     assert faulty.outcome_of(before) == outcome
+    wait_for(lambda: origin.open_requests() == 0, what="the end of the upstream")
+
+
+@pytest.mark.parametrize("knob", ["die_after", "reset_after"])
+def test_alone_goes_on(faulty: Playing, origin: OriginProcess, knob: str) -> None:
+    """A live channel that is not shared is asked for anew when its origin breaks off, until that has it no more."""
+    origin.control(LIVE, **{knob: 100_000}, rate=0)
+    before = faulty.outcomes()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(faulty.raw_get, faulty.path_of("Alone"), limit=64 << 20)
+        wait_for(lambda: origin.counts(LIVE).total >= 4, what="the stream asked for again and again")
+        origin.control(LIVE, status=404)
+        answer = asked.result()
+    assert answer.ending == "closed"
+    assert len(answer.data) > 300_000
+    assert faulty.outcome_of(before) == "upstream_lost"
     wait_for(lambda: origin.open_requests() == 0, what="the end of the upstream")
 
 

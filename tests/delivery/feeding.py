@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,16 +29,23 @@ SECOND_LENGTH = len(made_film(seconds=1))
 
 
 class Origins:
-    """Opens taps, or fails, as the test says; a list of results for each URL, the last again and again."""
+    """
+    Opens taps, or fails, as the test says; a list of results for each URL, the last again and again.
+
+    :ivar alone: those that are read in a way that shares nothing with others.
+    """
 
     def __init__(self) -> None:
         self.script: dict[str, list[Media | UpstreamError | Deferred[Opened]]] = {}
         self.asked: list[str] = []
         self.taps: list[Tap] = []
+        self.alone: set[str] = set()
 
-    async def open(self, source: Source, extension: str) -> Opened:
+    async def open(self, source: Source, extension: str, part: Callable[[], None] = lambda: None) -> Opened:
         name = source.url[-1:] or source.command[0]
         self.asked.append(name)
+        if name in self.alone:
+            part()
         script = self.script.get(name, [Media.TS])
         now = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(now, UpstreamError):

@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.hlspull import HlsUpstream
+from iptvd.delivery.segments import SegmentCache
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
 from tests.delivery.hls_script import ScriptedOrigin, Taken, numbered, ts
@@ -22,9 +23,12 @@ class PullTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        self.cache = SegmentCache(64 << 20, self.clock)
+        self.addCleanup(self.cache.clear)
         self.begin()
 
     def begin(self) -> None:
+        self.cache.clear()
         self.origin = ScriptedOrigin(self.clock)
         self.taken = Taken(self.clock)
         self.pages = self.origin.pages
@@ -32,7 +36,7 @@ class PullTestCase(SynchronousTestCase):
             self.pages[f"/{number}.ts"] = ts(number)
 
     def pull(self, cap: int = 0) -> HlsUpstream:
-        self.upstream = upstream = HlsUpstream(self.origin.opener(), SOURCE, self.clock, sliced, cap)
+        self.upstream = upstream = HlsUpstream(self.origin.opener(), self.cache, SOURCE, self.clock, sliced, cap)
         upstream.on_discontinuity = self.taken.broken
         upstream.start()
         upstream.attach(self.taken)
@@ -63,9 +67,11 @@ class PullTestCase(SynchronousTestCase):
         return error
 
     def nothing_left(self) -> None:
-        """No connection is open, and nothing is waited for."""
+        """No connection is open, and nothing is waited for once what was fetched is not kept any more."""
         self.assertEqual([each for each in self.origin.connections if each.open], [])
+        self.assertEqual(self.cache.figures.in_flight, 0)
         self.run_for(1)
+        self.cache.clear()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def whole_and_in_order(self, first: int, breaks: list[int] | None = None) -> None:

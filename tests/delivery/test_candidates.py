@@ -32,12 +32,12 @@ class CandidatesTestCase(SynchronousTestCase):
         self.sources = [(name, Source(SourceKind.TS, url=f"http://origin.test/{name}")) for name in "abc"]
         self.candidates = self.make()
 
-    def make(self) -> Candidates:
+    def make(self, listed: Channel = CHANNEL) -> Candidates:
         async def resolve(channel: Channel) -> list[tuple[str, Source]]:
             self.resolved += 1
             return list(self.sources)
 
-        return Candidates(CHANNEL, resolve, self.origins, self.slots, self.clock, self.clock.seconds)
+        return Candidates(listed, resolve, self.origins, self.slots, self.clock, self.clock.seconds)
 
     def start(self) -> None:
         result(self.candidates.open_best(None))

@@ -9,6 +9,7 @@ from iptvd.delivery.candidates import MOST_ATTEMPTS
 from iptvd.delivery.feed import JOIN_PATIENCE, MOST_QUIET, FeedState, NotShareable
 from iptvd.delivery.opening import Opened
 from iptvd.delivery.pulse import TRICKLE_SECONDS
+from iptvd.delivery.segments import SegmentCache
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Outcome, Source, SourceKind
 from iptvd.protocols.mpegts import PACKET, null_packets
@@ -164,7 +165,8 @@ class SwitchTests(FeedTestCase):
     def test_a_break_of_its_own(self) -> None:
         """Where an HLS source says that it does not carry on, what follows is made to: one programme, one clock."""
         origin = ScriptedOrigin(self.clock)
-        pulled = Pulled(origin.opener(), Source(SourceKind.HLS, url="http://origin.test/a"), self.clock, sliced)
+        source, cache = Source(SourceKind.HLS, url="http://origin.test/a"), SegmentCache(0, self.clock)
+        pulled = Pulled(origin.opener(), cache, source, self.clock, sliced)
         waiting: Deferred[Opened] = Deferred()
         self.origins.script["a"] = [waiting]
         waiting.callback(Opened(pulled, 200, (), Media.TS))

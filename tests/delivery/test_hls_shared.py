@@ -183,8 +183,9 @@ class SegmentTests(SharedTestCase):
         token = self.media(live(0, "a.ts"))
         (segment,) = tokens_in(self.playlist(token))
         self.take(segment, BODY)
+        self.assertEqual(self.relay.cached, 1)
         self.clock.advance(1.5 * TARGET)
-        self.assertEqual(self.relay._cache.figures.bytes_held, 0)
+        self.assertEqual((self.relay._cache.figures.bytes_held, self.relay.cached), (0, 0))
 
     def test_a_film(self) -> None:
         """What a playlist names that will not change is kept for a while without it being loaded again."""

@@ -70,6 +70,7 @@ class EncryptionTests(PullTestCase):
     def test_few_keys_are_remembered(self) -> None:
         """A stream with ever new keys does not fill our memory with them."""
         self.patch(hlsfetch, "KEYS", 1)
+        self.patch(hlsfetch, "KEY_LIFE", 0.0)
         self.pages |= {"/k0": KEY, "/k1": KEY}
         names = [f'#EXT-X-KEY:METHOD=AES-128,URI="k{number % 2}"\n{number}.ts' for number in range(3)]
         for number in range(3):

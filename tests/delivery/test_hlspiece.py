@@ -8,6 +8,7 @@ from collections.abc import Callable
 from iptvd.delivery import hlspiece
 from iptvd.delivery.hlspull import HlsUpstream
 from iptvd.errors import UpstreamError
+from iptvd.protocols.upstream import HOLD
 from tests.delivery.hls_script import Reply, listed, numbered, ts
 from tests.delivery.pulling import SOURCE, PullTestCase
 from tests.doubles import sliced
@@ -126,7 +127,7 @@ class FaultTests(PullTestCase):
             held = sum(piece.received - piece.taken for piece in self.upstream._pieces)
             peak = max(peak, held)
         self.assertEqual(bytes(self.taken.data), ts(0, 2000))
-        self.assertLess(peak, 40_000 + 2 * 16_384)
+        self.assertLess(peak, 40_000 + HOLD)
         self.assertEqual(self.taken.ends, [None])
 
     def test_a_large_segment_and_a_pause(self) -> None:
@@ -146,7 +147,7 @@ class FaultTests(PullTestCase):
     def test_an_error_of_ours(self) -> None:
         """An error of our own is logged, and ends the source with a sentence."""
         self.pages["/index.m3u8"] = numbered(0, 3)
-        upstream = HlsUpstream(None, SOURCE, self.clock, sliced)  # type: ignore[arg-type]
+        upstream = HlsUpstream(None, self.cache, SOURCE, self.clock, sliced)  # type: ignore[arg-type]
         upstream.attach(self.taken)
         upstream.start()
         self.ended_with(UpstreamError, "error in iptvd")

@@ -282,7 +282,7 @@ class FlowTests(PullTestCase):
         for number in range(4):
             self.pages[f"/{number}.ts"] = ts(number, 1000)
         self.pages["/index.m3u8"] = numbered(0, 3, ended=True)
-        upstream = HlsUpstream(self.origin.opener(), SOURCE, self.clock, sliced)
+        upstream = HlsUpstream(self.origin.opener(), self.cache, SOURCE, self.clock, sliced)
         upstream.start()
         self.run_for(20)
         first = self.successResultOf(upstream.first_bytes(1))
@@ -348,7 +348,7 @@ class FlowTests(PullTestCase):
 
 class OpenTests(PullTestCase):
     def open(self) -> Deferred[Any]:
-        return Deferred.fromCoroutine(open_hls(self.origin.opener(), SOURCE, self.clock, sliced))
+        return Deferred.fromCoroutine(open_hls(self.origin.opener(), self.cache, SOURCE, self.clock, sliced))
 
     def test_opened(self) -> None:
         """A source is open when its first bytes are there, as MPEG-TS."""

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from iptvd.delivery.hlspiece import NeedsRemux
 from iptvd.delivery.hlspull import open_hls
 from iptvd.delivery.opening import Opener
+from iptvd.delivery.segments import SegmentCache
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
 from iptvd.protocols.http_upstream import Timeouts, connect_with
@@ -61,14 +62,18 @@ async def _pulled(origin: OriginProcess, path: str, size: int, **knobs: object) 
         _Observer(),
     )
     source = Source(SourceKind.HLS, url=origin.at(path, **knobs))
-    opened = await open_hls(opener, source, clock, slicer)
-    assert opened.upstream is not None
-    receiver = _Until(size)
-    opened.upstream.attach(receiver)
+    cache = SegmentCache(64 << 20, clock)
     try:
-        await receiver.enough.addTimeout(20, clock)
+        opened = await open_hls(opener, cache, source, clock, slicer)
+        assert opened.upstream is not None
+        receiver = _Until(size)
+        opened.upstream.attach(receiver)
+        try:
+            await receiver.enough.addTimeout(20, clock)
+        finally:
+            opened.upstream.stopProducing()
     finally:
-        opened.upstream.stopProducing()
+        cache.clear()
         slicer.stop()
     return bytes(receiver.data)
 

@@ -9,6 +9,7 @@ from iptvd.delivery.broadcast import Broadcast
 from iptvd.delivery.line import Line
 from iptvd.delivery.opening import SourceGone
 from iptvd.delivery.ring import Budget, Ring
+from iptvd.delivery.segments import SegmentCache
 from iptvd.delivery.slots import Slot
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
@@ -86,7 +87,8 @@ class ReceivingTests(LineTestCase):
     def test_a_break(self) -> None:
         """Where the source says that it does not carry on, it leads no more, and half a packet is dropped."""
         origin = ScriptedOrigin(Clock())
-        pulled = Pulled(origin.opener(), Source(SourceKind.HLS, url="http://origin.test/a"), Clock(), sliced)
+        source, cache = Source(SourceKind.HLS, url="http://origin.test/a"), SegmentCache(0, Clock())
+        pulled = Pulled(origin.opener(), cache, source, Clock(), sliced)
         line = Line(self.listening, 0, pulled, Slot(self.release), 10.0)
         line.leads = True
         film = made_film(seconds=1)

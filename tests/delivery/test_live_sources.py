@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.live_sources import LiveSources, remux_command
 from iptvd.delivery.opening import Ask, FoundPlaylist, Opened
+from iptvd.delivery.segments import SegmentCache
 from iptvd.errors import UpstreamError
 from iptvd.model import Source, SourceKind
 from iptvd.protocols.sniff import Media
@@ -46,12 +47,14 @@ class LiveSourcesTests(SynchronousTestCase):
         self.clock = Clock()
         self.origin = ScriptedOrigin(self.clock)
         self.openings = Openings(self.origin)
+        self.cache = SegmentCache(64 << 20, self.clock)
+        self.addCleanup(self.cache.clear)
         for number in range(10):
             self.origin.pages[f"/{number}.ts"] = ts(number)
 
     def sources(self, ffmpeg: str = "/opt/ffmpeg", cap: int = 0) -> LiveSources:
         opener: Any = self.openings
-        return LiveSources(opener, self.clock, sliced, ffmpeg, cap)
+        return LiveSources(opener, self.cache, self.clock, sliced, ffmpeg, cap)
 
     def open(self, source: Source, **options: Any) -> Deferred[Opened]:
         """Open it, and let the origin answer."""

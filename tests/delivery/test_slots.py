@@ -81,6 +81,51 @@ class SlotsTests(SynchronousTestCase):
         self.assertEqual(slots.used("a"), 0)
         self.assertIsNotNone(slots.share("a", "y"))
 
+    def test_parted(self) -> None:
+        """Who shares one and needs it alone gets another where there is one, and the others keep theirs."""
+        slots = Slots(lambda provider: 2)
+        first, second = slots.share("a", "x"), slots.share("a", "x")
+        assert first is not None
+        assert second is not None
+        self.assertTrue(slots.part("a", "x", first))
+        self.assertTrue(slots.part("a", "x", first))
+        self.assertEqual(slots.used("a"), 2)
+        third = slots.share("a", "x")
+        assert third is not None
+        second.release()
+        self.assertEqual(slots.used("a"), 2)
+        third.release()
+        self.assertEqual(slots.used("a"), 1)
+        first.release()
+        first.release()
+        self.assertEqual((slots.used("a"), slots.total), (0, 0))
+
+    def test_parted_from_nobody(self) -> None:
+        """Who shares it with nobody keeps it, and who comes later has another, if there is one."""
+        slots = Slots(lambda provider: 1)
+        slot = slots.share("a", "x")
+        assert slot is not None
+        self.assertTrue(slots.part("a", "x", slot))
+        self.assertIsNone(slots.share("a", "x"))
+        slot.release()
+        other = slots.share("a", "x")
+        assert other is not None
+        slot.release()
+        self.assertEqual(slots.used("a"), 1)
+        self.assertIsNotNone(slots.share("a", "x"))
+
+    def test_no_other_to_part_with(self) -> None:
+        """Where there is no other, all go on with the one that they share."""
+        slots = Slots(lambda provider: 1)
+        first, second = slots.share("a", "x"), slots.share("a", "x")
+        assert first is not None
+        assert second is not None
+        self.assertFalse(slots.part("a", "x", first))
+        first.release()
+        self.assertEqual(slots.used("a"), 1)
+        second.release()
+        self.assertEqual(slots.used("a"), 0)
+
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 20)), max_size=200))
     def test_nothing_leaks(self, events: list[tuple[str, bool, int]]) -> None:
         """After any order of taking and giving back, the count is that of what is out, and in the end zero."""
@@ -105,7 +150,9 @@ class SlotsTests(SynchronousTestCase):
 class RandomSlotsTests(SynchronousTestCase):
     @given(
         st.lists(
-            st.tuples(st.sampled_from(["take", "share", "release", "release twice", "kill"]), st.integers(0, 5)),
+            st.tuples(
+                st.sampled_from(["take", "share", "part", "release", "release twice", "kill"]), st.integers(0, 5)
+            ),
             max_size=80,
         ),
         st.integers(0, 3),
@@ -128,6 +175,9 @@ class RandomSlotsTests(SynchronousTestCase):
                 slot = slots.take("p") if act == "take" else slots.share("p", which)
                 if slot is not None:
                     held.append(slot)
+            elif act == "part":
+                for slot in held[:2]:
+                    slots.part("p", which, slot)
             elif held:
                 slot = held.pop(which % len(held))
                 if act == "kill":
