@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
 from math import isfinite
-from secrets import token_urlsafe
+from secrets import choice
+from string import ascii_letters, digits
 
 import msgspec
 from attrs import field, frozen
@@ -18,7 +19,7 @@ from iptvd.records import Record, Records
 
 #: What users are kept as, see `iptvd.records.Records`.
 KIND = "user"
-#: Characters of a token that is made here: letters, digits, ``-`` and ``_``.
+#: Characters of a token that is made here.
 TOKEN_LENGTH = 32
 #: Seconds between two looks at who has expired, at most: clocks are set.
 _LOOK_AGAIN = 60.0
@@ -64,8 +65,8 @@ class User:
 
 
 def new_token() -> str:
-    """A token that nobody can guess."""
-    return token_urlsafe(TOKEN_LENGTH * 3 // 4)
+    """A token that nobody can guess, of letters and digits: no command line takes it for an option."""
+    return "".join(choice(ascii_letters + digits) for _ in range(TOKEN_LENGTH))
 
 
 def fingerprint(token: str) -> bytes:

@@ -51,6 +51,7 @@ class Happening:
     :ivar time: seconds since the epoch.
     :ivar channel: the id of the channel that it is about, 0 where it is about none.
     :ivar facts: JSON values; never an address of an origin, never a secret.
+    :ivar stream: what programs know that channel by; empty for its id.
     """
 
     id: int
@@ -58,6 +59,7 @@ class Happening:
     kind: Kind
     channel: int
     facts: Mapping[str, object]
+    stream: str = ""
 
     @cached_property
     def json(self) -> bytes:
@@ -66,7 +68,7 @@ class Happening:
             "event_id": str(self.id),
             "event_type": self.kind.value,
             # Those who read it as text must not get a null.
-            "stream_id": str(self.channel) if self.channel else "",
+            "stream_id": self.stream or (str(self.channel) if self.channel else ""),
             "timestamp": moment(self.time, "milliseconds"),
             "data": dict(self.facts),
         }
@@ -107,10 +109,10 @@ class Activity:
         """Seconds since the epoch."""
         return self._wall()
 
-    def tell(self, kind: Kind, channel: int = 0, /, **facts: object) -> None:
+    def tell(self, kind: Kind, channel: int = 0, stream: str = "", /, **facts: object) -> None:
         """Something has happened now; see `Happening`."""
         self.newest += 1
-        happening = Happening(self.newest, self.now, kind, channel, facts)
+        happening = Happening(self.newest, self.now, kind, channel, facts, stream)
         self._kept.append(happening)
         if self._listeners:
             self._fresh.append(happening)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -114,21 +115,28 @@ class Certificates:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = (each for each in path.rglob("*.pem") if each.is_file())
-    return sorted(islice(found, MAX_FILES))
+    """
+    What is read.
+
+    :raises ConfigError: when it may not even be looked whether there is anything.
+    """
+    try:
+        if not path.is_dir():
+            return [path]
+        found = (each for each in path.rglob("*.pem") if each.is_file())
+        return sorted(islice(found, MAX_FILES))
+    except OSError as error:
+        raise ConfigError(f"{path.name} cannot be read ({error.strerror})") from None
 
 
 def _signature(path: Path) -> Signature:
     """What is another when the files are."""
     found = []
-    for each in _files(path):
-        try:
-            stat = each.stat()
-        except OSError:
-            continue
-        found.append((str(each), stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    with suppress(ConfigError):
+        for each in _files(path):
+            with suppress(OSError):
+                stat = each.stat()
+                found.append((str(each), stat.st_ino, stat.st_size, stat.st_mtime_ns))
     return found
 
 

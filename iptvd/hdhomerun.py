@@ -17,7 +17,14 @@ from twisted.internet.protocol import DatagramProtocol
 from iptvd.access import Shown
 from iptvd.errors import ProtocolError
 from iptvd.log import Log
-from iptvd.protocols.hdhomerun import DISCOVERY_PORT, Found, Request, read_request, write_reply
+from iptvd.protocols.hdhomerun import (
+    DISCOVERY_PORT,
+    LONGEST_BASE_URL,
+    Found,
+    Request,
+    read_request,
+    write_reply,
+)
 from iptvd.settings import Config
 from iptvd.trust import Caller, Trust
 from iptvd.tuners import AUTH, Tuners
@@ -97,11 +104,14 @@ class Responder(DatagramProtocol):
             if who.status or not request.wants(device_id):
                 continue
             base_url = who.caller.base_url + tuner.prefix
+            # Below the short one nobody who is answered here needs a token, and the links that they get there have it.
+            short = caller.base_url + tuners.shortest_prefix(tuner)
+            shown = short if len(short) <= LONGEST_BASE_URL < len(base_url) else base_url
             count = await tuners.count(tuner, who.user)
             # It fits with a token of ours: neither a host's name nor what `iptvd.forwarded` takes for a prefix is that
             # long. A panel's own token may be longer.
             with suppress(ProtocolError):
-                self._send(write_reply(Found(device_id, count, base_url, f"{base_url}/lineup.json", AUTH)), addr)
+                self._send(write_reply(Found(device_id, count, shown, f"{base_url}/lineup.json", AUTH)), addr)
 
     def _send(self, reply: bytes, addr: Any) -> None:
         # It may have been stopped meanwhile; and somebody who cannot be reached is no fault of ours.

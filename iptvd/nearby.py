@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import inet_aton
 from typing import Any
 
 from attrs import frozen
@@ -43,8 +44,19 @@ def names_private(host: str) -> bool:
 
 
 def _plain(host: str) -> IPv4Address | IPv6Address:
-    """An address, that of IPv4 where one of IPv6 stands for it."""
-    address = ip_address(host)
+    """
+    An address, that of IPv4 where one of IPv6 stands for it.
+
+    :raises ValueError: when it is none.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        # The system's resolver takes other forms as well, such as 127.1 (inet_aton(3)).
+        try:
+            return IPv4Address(inet_aton(host))
+        except OSError:
+            raise ValueError("not an address") from None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped if mapped is not None else address
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -21,8 +21,9 @@ MOST_SOURCES = 50
 
 Text = Annotated[str, Meta(max_length=LONGEST)]
 Number = Annotated[int, Meta(ge=1, le=HIGHEST_NUMBER)]
+Provider = Annotated[str, Meta(max_length=64)]
 #: Providers by name, the one that is to be tried first in front.
-Order = Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=MOST_SOURCES)]
+Order = Annotated[list[Provider], Meta(max_length=MOST_SOURCES)]
 
 
 @frozen
@@ -30,18 +31,20 @@ class Override:
     """
     What is shown of a channel instead of what its providers and the rules say; None where those are to say it.
 
+    It is read from what was kept as it is declared here; what else is kept with it means nothing.
+
     :ivar hidden: False where it is to be seen whatever the rules say.
     :ivar guide_id: as ``guide`` in `iptvd.rules.Rule`.
     :ivar sources: names of providers, in the order in which they are to be tried; others come after them.
     """
 
-    name: str | None = None
-    group: str | None = None
-    number: int | None = None
-    logo: str | None = None
-    guide_id: str | None = None
+    name: Text | None = None
+    group: Text | None = None
+    number: Number | None = None
+    logo: Text | None = None
+    guide_id: Text | None = None
     hidden: bool | None = None
-    sources: tuple[str, ...] = ()
+    sources: Annotated[tuple[Provider, ...], Meta(max_length=MOST_SOURCES)] | None = None
 
     def applied(self, channel: Channel) -> Channel:
         """The channel as it is shown; its number and whether it is there at all are for the lineup to say."""
@@ -57,35 +60,25 @@ class Override:
         if self.guide_id is not None:
             changes["guide"] = printable(self.guide_id)
         if self.sources:
-            changes |= self._in_order(channel)
+            changes |= _in_order(channel, self.sources)
         return evolve(channel, **changes) if changes else channel
 
-    def _in_order(self, channel: Channel) -> dict[str, Any]:
-        places = {provider: place for place, provider in enumerate(self.sources)}
-        entries = sorted(
-            channel.entries,
-            # What cannot be played does not stand in front of what can.
-            key=lambda each: (bool(each[1].unsupported), places.get(each[0], len(places))),
-        )
-        first = entries[0][1]
-        return {
-            "entries": tuple(entries),
-            "kind": first.kind,
-            "source_kind": first.source_kind,
-            "extension": first.extension,
-        }
 
-
-class _Kept(msgspec.Struct):
-    """An override as it is kept; what else is kept with it means nothing here."""
-
-    name: Text | None = None
-    group: Text | None = None
-    number: Number | None = None
-    logo: Text | None = None
-    guide_id: Text | None = None
-    hidden: bool | None = None
-    sources: Order | None = None
+def _in_order(channel: Channel, providers: Sequence[str]) -> dict[str, Any]:
+    """What another order of its sources changes of a channel."""
+    places = {provider: place for place, provider in enumerate(providers)}
+    entries = sorted(
+        channel.entries,
+        # What cannot be played does not stand in front of what can.
+        key=lambda each: (bool(each[1].unsupported), places.get(each[0], len(places))),
+    )
+    first = entries[0][1]
+    return {
+        "entries": tuple(entries),
+        "kind": first.kind,
+        "source_kind": first.source_kind,
+        "extension": first.extension,
+    }
 
 
 def override_of(record: Mapping[str, object]) -> Override:
@@ -94,16 +87,7 @@ def override_of(record: Mapping[str, object]) -> Override:
 
     :raises msgspec.ValidationError: when it is none.
     """
-    kept = msgspec.convert(record, _Kept)
-    return Override(
-        kept.name,
-        kept.group,
-        kept.number,
-        kept.logo,
-        kept.guide_id,
-        kept.hidden,
-        tuple(kept.sources or ()),
-    )
+    return msgspec.convert(record, Override)
 
 
 class Overrides:

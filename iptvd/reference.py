@@ -102,9 +102,9 @@ while the daemon runs: see [channels-api.md](channels-api.md).
 | `retries` | How often the same is sent again when it is not taken: up to {MOST_RETRIES} times. | `{len(PAUSES)}` |
 
 The body is JSON, the same as in `/api/live`: `event_id` (a number as text, higher with each event), `event_type`,
-`stream_id` (the channel's id as text, or empty), `timestamp` (ISO 8601, UTC) and `data`. The headers `X-Iptvd-Event`
-and `X-Iptvd-Delivery` repeat type and id. With a secret there is `X-Iptvd-Signature`: `sha256=` and the HMAC with
-SHA-256 of the body, in hexadecimal.
+`stream_id` (as `/streams` and `/clients` have it, or empty), `timestamp` (ISO 8601, UTC) and `data`. The headers
+`X-Iptvd-Event` and `X-Iptvd-Delivery` repeat type and id. With a secret there is `X-Iptvd-Signature`: `sha256=` and
+the HMAC with SHA-256 of the body, in hexadecimal.
 
 Any answer but one with a 2xx status is a failure, after which the same is sent again, `retries` times at most, with
 growing pauses. Each webhook has a queue of its own, of {QUEUE} events: what does not fit pushes out what has
@@ -116,7 +116,7 @@ waited longest. `/metrics` counts what was delivered, what failed and what was d
 | `stream_started` | A channel that nobody had is watched: the first byte was sent. |
 | `stream_stopped` | The last of its viewers is gone. |
 | `stream_failed` | It could not be had, or no longer: the last session ended for that reason. |
-| `client_connected`, `client_disconnected` | A session began; it ended, with its outcome. |
+| `client_connected`, `client_disconnected` | A session began; it ended, with its outcome and what it got. |
 | `failover_triggered` | Another source of a channel has taken over. |
 | `channel_status` | A channel can no longer be had, or can again. |
 | `provider_state` | A provider's state is another one. |

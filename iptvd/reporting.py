@@ -15,6 +15,7 @@ from iptvd.delivery.slots import Slots
 from iptvd.model import Channel, ChannelStatus, ProviderState
 from iptvd.public import without_urls
 from iptvd.recording import Recording
+from iptvd.streams import stream_id_of
 
 #: Seconds at least between two reports of how many connections there are.
 SLOTS_PAUSE = 1.0
@@ -76,7 +77,7 @@ class Reporter:
         stream = self._streams.get(_stream_of(session))
         if stream is not None and not stream.begun:
             stream.begun = True
-            self._activity.tell(Kind.STREAM_STARTED, session.channel.id, **_channel(session.channel))
+            self._tell(Kind.STREAM_STARTED, session.channel)
 
     def session_ended(self, session: Session) -> None:
         """It has its outcome."""
@@ -86,7 +87,8 @@ class Reporter:
             "outcome": session.outcome.value if session.outcome is not None else "",
             "reason": without_urls(session.reason),
         }
-        self._tell_of(Kind.CLIENT_DISCONNECTED, session, **how, seconds=seconds, bytes=session.bytes_sent)
+        got = {"bytes_served": session.bytes_sent, "segments_served": session.segments}
+        self._tell_of(Kind.CLIENT_DISCONNECTED, session, **how, seconds=seconds, **got)
         key = _stream_of(session)
         stream = self._streams[key]
         stream.clients -= 1
@@ -94,28 +96,37 @@ class Reporter:
             return
         del self._streams[key]
         if session.outcome in FAILED:
-            self._activity.tell(Kind.STREAM_FAILED, session.channel.id, **_channel(session.channel), **how)
+            self._tell(Kind.STREAM_FAILED, session.channel, **how)
         elif stream.begun:
-            self._activity.tell(Kind.STREAM_STOPPED, session.channel.id, **_channel(session.channel), **how)
+            self._tell(Kind.STREAM_STOPPED, session.channel, **how)
 
     def _tell_of(self, kind: Kind, session: Session, **facts: object) -> None:
-        whose = {"session": session.id, "face": session.face.value}
-        self._activity.tell(kind, session.channel.id, **_channel(session.channel), **whose, **facts)
+        viewer = session.viewer
+        whose = {
+            "client_id": session.id,
+            "ip_address": viewer.address,
+            "user_agent": viewer.agent,
+            "username": viewer.user or viewer.called,
+            "face": session.face.value,
+        }
+        self._tell(kind, session.channel, **whose, **facts)
+
+    def _tell(self, kind: Kind, channel: Channel, **facts: object) -> None:
+        self._activity.tell(kind, channel.id, stream_id_of(channel), **{**_channel(channel), **facts})
 
     # Channels and providers
 
     def switched(self, channel: Channel, former: str, source: str, reason: str) -> None:
         """Another source supplies a channel; both are named as ``provider/place``."""
         facts: dict[str, object] = {"from": former, "to": source, "reason": without_urls(reason)}
-        shown = {**_channel(channel), "provider": source.rpartition("/")[0]}
-        self._activity.tell(Kind.FAILOVER_TRIGGERED, channel.id, **shown, **facts)
+        self._tell(Kind.FAILOVER_TRIGGERED, channel, provider=source.rpartition("/")[0], **facts)
 
     def reach_changed(self, channel_id: int, status: ChannelStatus) -> None:
         """A channel can no longer be had, or can again."""
         channel = self._find(channel_id)
         if channel is not None:
             facts = {"state": status.state.value, "reason": without_urls(status.reason)}
-            self._activity.tell(Kind.CHANNEL_STATUS, channel_id, **_channel(channel), **facts)
+            self._tell(Kind.CHANNEL_STATUS, channel, **facts)
 
     def refreshed(self, provider: str, state: ProviderState, sentence: str) -> None:
         """How a provider is doing after it was asked; told when that is something else than before."""

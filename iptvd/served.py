@@ -114,7 +114,12 @@ class Served:
     @property
     def watched(self) -> Collection[int]:
         """The channels that somebody watches."""
-        return [channel for channel, sums in self._channels.items() if sums.sessions]
+        return list(filter(self.is_watched, self._channels))
+
+    def is_watched(self, channel: int) -> bool:
+        """Whether somebody watches a channel."""
+        sums = self._channels.get(channel)
+        return sums is not None and bool(sums.sessions)
 
     def sessions(self, channel: int) -> list[Session]:
         """Who watches a channel, or what it has shown; who began first before the others."""

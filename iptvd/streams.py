@@ -133,7 +133,10 @@ class Streams:
         """The place among a channel's sources of the one that it has now; None where it has none."""
         on_air = self._live.on_air.get(channel.id)
         leading = on_air.feed.leading if on_air is not None else None
-        return leading[1] if leading is not None else self._hls.leading(channel.id)
+        if leading is not None:
+            return leading[1]
+        # Thousands may be asked for at once, of which few are watched: for each all viewers of HLS are gone through.
+        return self._hls.leading(channel.id) if self.served.is_watched(channel.id) else None
 
     # What is done
 

@@ -141,6 +141,7 @@ class Tuners:
         self._max_streams = max_streams
         self._connections = connections
         self._tuners: dict[str, Tuner] = {}
+        self._numbered: dict[str, Tuner] = {}
         self._ids: dict[str, int] = {}
         self._providers: dict[tuple[str, tuple[str, ...]], tuple[str, frozenset[str]]] = {}
 
@@ -152,6 +153,7 @@ class Tuners:
         :param more: those besides the one with every channel.
         """
         self._tuners = {tuner.name: tuner for tuner in (EVERYTHING, *more)} if on else {}
+        self._numbered = {str(place): tuner for place, tuner in enumerate(more, 1)} if on else {}
         self._ids = device_ids(self._seed, self._tuners)
         self._providers.clear()
 
@@ -163,6 +165,14 @@ class Tuners:
     def find(self, name: str) -> Tuner | None:
         """The one of a name."""
         return self._tuners.get(name)
+
+    def numbered(self, number: str) -> Tuner | None:
+        """The one at a place among those of the settings, from 1 on."""
+        return self._numbered.get(number)
+
+    def shortest_prefix(self, tuner: Tuner) -> str:
+        """What else can come before a tuner's paths: its number, for clients that have no room for its name."""
+        return next((f"/{number}" for number, each in self._numbered.items() if each == tuner), tuner.prefix)
 
     def who_at(self, tuner: Tuner, who: Who) -> Who:
         """

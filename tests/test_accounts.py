@@ -38,11 +38,11 @@ class UserTests(SynchronousTestCase):
             self.assertNotIn(secret, text)
 
     def test_tokens(self) -> None:
-        """A new token is long, of characters that stand in a path as they are, and no other's."""
+        """A new token is long, no other's, and of letters and digits: no path, shell or option reads it otherwise."""
         tokens = {new_token() for _ in range(100)}
         self.assertEqual(len(tokens), 100)
         for token in tokens:
-            self.assertRegex(token, rf"\A[A-Za-z0-9_-]{{{TOKEN_LENGTH}}}\Z")
+            self.assertRegex(token, rf"\A[A-Za-z0-9]{{{TOKEN_LENGTH}}}\Z")
 
 
 class RecordTests(SynchronousTestCase):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import ssl
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from cryptography import x509
 from OpenSSL import SSL
@@ -223,3 +224,18 @@ class CertificatesTests(SynchronousTestCase):
         with self.assertRaisesRegex(ConfigError, "there is no certificate"):
             (self.folder / "1.pem").unlink()
             self.certificates()
+
+    def test_what_cannot_be_looked_at(self) -> None:
+        """Where it may not even be looked whether there are files, that is a sentence, and no fault later on."""
+
+        def refused(path: Path, *_: object, **__: object) -> NoReturn:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        own = pair("one.test")
+        self.write("1.pem", own.pem)
+        certificates = self.certificates()
+        self.patch(Path, "stat", refused)
+        with self.assertRaisesRegex(ConfigError, r"cannot be read \(Permission denied"):
+            self.certificates()
+        self.clock.advance(LOOK_AGAIN)
+        self.assert_shown(certificates, "one.test", own)

@@ -175,18 +175,30 @@ class AnsweringTests(DiscoveryTestCase):
 
     def test_answer(self) -> None:
         """Each tuner answers with its id, its capacity and the address at which the client reaches it."""
-        self.assertEqual(self.answers(), ["http://192.168.1.10:8085", "http://192.168.1.10:8085/hdhr/some"])
+        self.assertEqual(self.answers(), ["http://192.168.1.10:8085", "http://192.168.1.10:8085/1"])
         responder, wire = self.responder()
         responder.datagramReceived(ASKED, (HOME, 40001))
         for (values, _), tuner in zip(wire.sent, self.tuners.present, strict=True):
             self.assertEqual(int.from_bytes(values[DEVICE_ID], "big"), self.tuners.device_id(tuner))
-            self.assertEqual((values[TUNER_COUNT], values[LINEUP_URL]), (b"\3", values[BASE_URL] + b"/lineup.json"))
+            lineup = f"http://192.168.1.10:8085{tuner.prefix}/lineup.json"
+            self.assertEqual((values[TUNER_COUNT], values[LINEUP_URL]), (b"\3", lineup.encode()))
+
+    def test_clients_with_little_room(self) -> None:
+        """Each tuner has an address that the clients' own library can keep, where there is one that is so short."""
+        tuners = [Tuner("n" * 32, ("Group 0",)), Tuner("m", ("Group 1",)), Tuner("b", user="bob")]
+        self.tuners.configure(True, tuners)
+        self.ports = [Port(IPv6Address("TCP", "::", 80), self.site)]
+        short = "http://192.168.1.10"
+        self.assertEqual(self.answers(), [short, f"{short}/1", f"{short}/hdhr/m", f"{short}/hdhr/b"])
+        self.towards[HOME], self.ports = "192.168.100.100", [Port(IPv6Address("TCP", "::", 8085), self.site)]
+        base = "http://192.168.100.100:8085"
+        self.assertEqual(self.answers(), [base, *(f"{base}/hdhr/{each.name}" for each in tuners)])
 
     def test_one_of_them(self) -> None:
         """Who looks for one tuner finds that one."""
         wanted = self.tuners.device_id(self.tuners.present[1]).to_bytes(4, "big")
         asked = write_packet(Packet(DISCOVER_REQUEST, ((DEVICE_ID, wanted),)))
-        self.assertEqual(self.answers(asked=asked), ["http://192.168.1.10:8085/hdhr/some"])
+        self.assertEqual(self.answers(asked=asked), ["http://192.168.1.10:8085/1"])
 
     def test_strangers(self) -> None:
         """Who is in no trusted network hears nothing."""
@@ -196,7 +208,7 @@ class AnsweringTests(DiscoveryTestCase):
         self.assertEqual(self.answers(STRANGER), [])
 
     def test_users(self) -> None:
-        """With users, the tuners of those who may watch are found, by addresses that hold their tokens."""
+        """With users, the tuners of those who may watch are found, with links that hold their tokens."""
         tuners = [Tuner("b", user="bob"), Tuner("e", user="eve"), Tuner("n", user="nobody"), Tuner("x", ("Group 0",))]
         self.tuners.configure(True, tuners)
         self.assertEqual(len(self.answers()), 5)
@@ -204,16 +216,17 @@ class AnsweringTests(DiscoveryTestCase):
         responder, wire = self.responder()
         responder.datagramReceived(ASKED, (HOME, 40000))
         ((values, _),) = wire.sent
-        base = b"http://192.168.1.10:8085/~bobs-token/hdhr/b"
-        self.assertEqual((values[BASE_URL], values[LINEUP_URL]), (base, base + b"/lineup.json"))
+        base = b"http://192.168.1.10:8085"
+        lineup = base + b"/~bobs-token/hdhr/b/lineup.json"
+        self.assertEqual((values[BASE_URL], values[LINEUP_URL]), (base + b"/1", lineup))
         self.assertEqual(values[TUNER_COUNT], b"\1")
         self.assertEqual(int.from_bytes(values[DEVICE_ID], "big"), self.tuners.device_id(tuners[0]))
 
     def test_a_token_that_is_too_long(self) -> None:
         """A tuner whose address does not fit into an answer is not found, and the others are."""
         self.tuners.configure(True, [Tuner("b", user="bob"), Tuner("e", user="eve")])
-        join(self.admission, User("bob", "x" * 1000), User("eve", "eves-token"))
-        self.assertEqual(self.answers(), ["http://192.168.1.10:8085/~eves-token/hdhr/e"])
+        join(self.admission, User("bob", "x" * 1400), User("eve", "eves-token"))
+        self.assertEqual(self.answers(), ["http://192.168.1.10:8085/2"])
 
     def test_what_is_no_question(self) -> None:
         """What is no question is not answered, and does no harm."""

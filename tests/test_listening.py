@@ -71,8 +71,12 @@ class ListeningTests(SynchronousTestCase):
             self.addCleanup(one.close)
             one.setblocking(False)
             one.connect_ex((address.host, address.port))
-        _, connected, _ = select.select([], crowd, [], 0)
-        self.assertEqual(len(connected), len(crowd))
+        # The kernel needs a moment for that where it is busy, and nobody else.
+        waiting = set(crowd)
+        while waiting:
+            _, connected, _ = select.select([], waiting, [], 10)
+            self.assertTrue(connected, f"{len(waiting)} are not let in")
+            waiting.difference_update(connected)
 
     def test_default(self) -> None:
         """Without an endpoint all addresses of both families are listened on by one socket."""

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.machine import INTERVAL, Machine
 
 Times = namedtuple("Times", ("user", "system", "idle", "iowait", "guest"))
+Disk = namedtuple("Disk", ("percent",))
 
 
 class MachineTests(SynchronousTestCase):
@@ -45,7 +46,9 @@ class MachineTests(SynchronousTestCase):
     def test_the_rest(self) -> None:
         """Memory, disk and network are as the machine says; what it does not say is nothing."""
         load = self.machine.look()
-        self.assertTrue(0 < load.memory < 100 and load.memory_used > 0 and 0 < load.disk <= 100)
+        self.assertTrue(0 < load.memory < 100 and load.memory_used > 0 and 0 <= load.disk <= 100)
+        self.patch(psutil, "disk_usage", lambda path: Disk(12.5 if path == "/" else 0.0))
+        self.assertEqual(self.machine.look().disk, 12.5)
 
         def fails(path: str) -> Any:
             raise OSError

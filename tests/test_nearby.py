@@ -105,8 +105,17 @@ class PrivateTests(SynchronousTestCase):
         """Of names only this machine's own are known to be private without being looked up."""
         for host in ("localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "::1"):
             self.assertTrue(names_private(host), host)
-        for host in ("example.com", "localhost.example.com", "notlocalhost", "93.184.215.14"):
+        for host in ("example.com", "localhost.example.com", "notlocalhost", "93.184.215.14", "", "127.0.0.1.test"):
             self.assertFalse(names_private(host), host)
+
+    def test_numbers(self) -> None:
+        """An address that is written as the system reads it, too, is judged for what it leads to."""
+        for host in ("127.1", "2130706433", "0x7f.1", "0177.0.0.1", "10.1", "0xa9fea9fe", "0"):
+            self.assertTrue(is_private(host), host)
+            self.assertTrue(names_private(host), host)
+        self.assertTrue(is_nearby("127.1"))
+        self.assertFalse(names_private("0x5db8d70e"))
+        self.assertRaises(ValueError, is_private, "example.com")
 
     def test_what_is_refused(self) -> None:
         """What else is refused can be said, and what goes through a proxy is the proxy's to judge."""

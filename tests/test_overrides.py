@@ -150,8 +150,16 @@ class OverridesTests(SynchronousTestCase):
         """Everything that was kept comes back; what a panel keeps beside it means nothing."""
         record = {"name": "a", "number": 2, "guide_id": "-", "hidden": True, "sources": ["b"], "theirs": [1]}
         self.assertEqual(override_of(record), Override("a", None, 2, None, "-", True, ("b",)))
-        with self.assertRaises(ValidationError):
-            override_of({"number": "two"})
+        self.assertEqual(override_of(dict.fromkeys(record)), Override())
+        for name, value in (
+            ("number", "two"),
+            ("number", 0),
+            ("name", "x" * 5000),
+            ("sources", ["x"] * 51),
+            ("hidden", 1),
+        ):
+            with self.assertRaises(ValidationError):
+                override_of({**record, name: value})
 
     def test_they_are_kept(self) -> None:
         """An override is there when it is kept, after a restart, and no longer when it is taken back."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,7 +35,9 @@ class ReporterTests(SynchronousTestCase):
         self.slots = Slots(lambda provider: self.limits.get(provider, 0))
         self.reporter.watch(self.slots)
         self.seen = self.activity.newest
-        self.shown = {"channel": {"id": self.channel.id, "name": "Channel 1"}, "provider": "home"}
+        self.shown: dict[str, object] = {"channel": {"id": self.channel.id, "name": "Channel 1"}, "provider": "home"}
+        whose: dict[str, object] = {"ip_address": "127.0.0.1", "user_agent": "Player/1", "username": "anna"}
+        self.client = {**self.shown, "client_id": "s", **whose, "face": "ts"}
 
     def happenings(self) -> list[Happening]:
         """What has happened since this was asked last."""
@@ -46,7 +50,8 @@ class ReporterTests(SynchronousTestCase):
         return [each.kind.value for each in self.happenings()]
 
     def watch(self, name: str, channel: Channel | None = None) -> Session:
-        session = Session(name, channel or self.channel, Viewer("127.0.0.1"), Face.TS, self.clock.seconds())
+        viewer = Viewer("127.0.0.1", "Player/1", called="anna")
+        session = Session(name, channel or self.channel, viewer, Face.TS, self.clock.seconds())
         self.reporter.session_started(session)
         return session
 
@@ -59,19 +64,29 @@ class ReporterTests(SynchronousTestCase):
         session = self.watch("s")
         (connected,) = self.happenings()
         self.assertEqual((connected.kind.value, connected.channel), ("client_connected", self.channel.id))
-        self.assertEqual(connected.facts, {**self.shown, "session": "s", "face": "ts"})
+        self.assertEqual(connected.facts, self.client)
         session.first_byte()
-        session.bytes_sent = 188
+        session.bytes_sent, session.segments = 188, 2
         self.clock.advance(2.5)
         (started,) = self.happenings()
         self.assertEqual((started.kind.value, started.facts), ("stream_started", self.shown))
         self.end(session, Outcome.VIEWER_LEFT)
         gone, stopped = self.happenings()
         how = {"outcome": "viewer_left", "reason": ""}
-        expected = {**self.shown, "session": "s", "face": "ts", **how, "seconds": 2.5, "bytes": 188}
+        expected = {**self.client, **how, "seconds": 2.5, "bytes_served": 188, "segments_served": 2}
         self.assertEqual((gone.kind.value, gone.facts), ("client_disconnected", expected))
         self.assertEqual((stopped.kind.value, stopped.facts), ("stream_stopped", {**self.shown, **how}))
         self.assertEqual(self.observer.told, ["started", "ended"])
+
+    def test_a_stream_of_the_api(self) -> None:
+        """A stream that a program has posted is told by the id that it was given there, any other by the channel's."""
+        entry = evolve(self.channel.entry, key="stream/0123abcd")
+        kept = evolve(self.channel, entries=(("api", entry),))
+        self.end(self.watch("s", kept), Outcome.EXHAUSTED)
+        self.end(self.watch("s"), Outcome.EXHAUSTED)
+        self.reporter.switched(kept, "api/0", "api/1", "")
+        told = [json.loads(each.json)["stream_id"] for each in self.happenings()]
+        self.assertEqual(told, ["0123abcd"] * 3 + [str(self.channel.id)] * 3 + ["0123abcd"])
 
     def test_viewers_of_one_stream(self) -> None:
         """A stream begins with the first byte that anybody gets and ends with the last who watches."""

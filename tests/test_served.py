@@ -55,6 +55,7 @@ class ServedTests(SynchronousTestCase):
         self.assertEqual((list(self.served.watched), self.served.sessions(2)), ([1, 2], [two]))
         two.end(Outcome.DRAINED)
         self.assertEqual((list(self.served.watched), self.served.sessions(2)), ([1], []))
+        self.assertEqual([self.served.is_watched(channel) for channel in (1, 2, 3)], [True, False, False])
         self.assertEqual((self.served.of(7), self.served.sessions(7)), (Totals(), []))
 
     def test_errors(self) -> None:

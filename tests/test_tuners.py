@@ -129,6 +129,10 @@ class TunersTests(SynchronousTestCase):
         self.assertEqual([tuner.name for tuner in self.tuners.present], ["all", "news", "away"])
         self.assertEqual(self.tuners.find("away"), Tuner("away", (), ("away",)))
         self.assertIsNone(self.tuners.find("sports"))
+        self.assertEqual([self.tuners.shortest_prefix(each) for each in self.tuners.present], ["", "/1", "/2"])
+        self.assertEqual(self.tuners.numbered("2"), self.tuners.find("away"))
+        for number in ("", "0", "3", "02", "away"):
+            self.assertIsNone(self.tuners.numbered(number), number)
         self.tuners.configure(False, self.tuners.present[1:])
         self.assertEqual((self.tuners.present, self.tuners.find("all")), ((), None))
 

@@ -21,6 +21,9 @@ from iptvd.errors import ProtocolError
 DISCOVERY_PORT = 65001
 #: Bytes of a datagram.
 LARGEST = 1460
+#: Characters of a BaseURL. In place of a longer one libhdhomerun takes port 80 of who answers, and of all devices that
+#: answer from one address with the same BaseURL it lists only the first (``hdhomerun_discover.c``).
+LONGEST_BASE_URL = 28
 
 DISCOVER_REQUEST, DISCOVER_REPLY = 2, 3
 DEVICE_TYPE, DEVICE_ID, TUNER_COUNT = 0x01, 0x02, 0x10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,7 +14,9 @@ from twisted.web.server import Request
 
 from iptvd.model import Programme
 from iptvd.public import moment
-from iptvd.web.request import AnswerResource, Refusal, accepts_gzip, argument, send
+from iptvd.web.answering import AnswerResource, Nothing
+from iptvd.web.packing import pack
+from iptvd.web.request import Refusal, accepts_gzip, argument, send
 
 #: Items in one answer where none are asked for, and at most.
 LIMIT, MOST = 100, 1000
@@ -23,14 +24,15 @@ LIMIT, MOST = 100, 1000
 MAX_WORDS = 200
 #: Runs an iterator to its end without blocking: see `iptvd.slices.Slicer`.
 Sliced = Callable[[Iterator[object]], Awaitable[None]]
-#: Items that are written down, and bytes that are compressed, in one step of it.
-_STEP, _PACKED_AT_ONCE = 20, 65536
+#: Items that are written down in one step of it, and how well they are compressed.
+_STEP, _LEVEL = 20, 5
 
 
 class JsonResource(AnswerResource, ABC):
     """A leaf that answers with a JSON object, of which one field may be long."""
 
     open_to_pages = True
+    for_managers = True
 
     def __init__(self, sliced: Sliced) -> None:
         super().__init__()
@@ -48,13 +50,13 @@ class JsonResource(AnswerResource, ABC):
 async def send_json(request: Request, facts: Mapping[str, object], sliced: Sliced) -> bytes:
     """Answer with JSON values by name, an iterator of them for a list, which is made in steps."""
     into: list[bytes] = []
-    packed = bytearray()
+    packed: list[bytes] = []
     await sliced(written(facts, into))
     body = b"".join(into)
     if accepts_gzip(request):
-        await sliced(_packed(body, packed))
+        await sliced(pack(body, packed, _LEVEL))
     request.setHeader("Cache-Control", "no-store")
-    return send(request, body, "application/json", compressed=bytes(packed))
+    return send(request, body, "application/json", compressed=b"".join(packed))
 
 
 def written(facts: Mapping[str, object], into: list[bytes]) -> Iterator[None]:
@@ -85,23 +87,12 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=msgspec.to_builtins)
 
 
-def _packed(body: bytes, into: bytearray) -> Iterator[None]:
-    """The body in gzip, in steps."""
-    packer = zlib.compressobj(5, zlib.DEFLATED, 31)
-    for start in range(0, len(body), _PACKED_AT_ONCE):
-        into += packer.compress(body[start : start + _PACKED_AT_ONCE])
-        yield
-    into += packer.flush()
-
-
 class Folder(Resource):
     """A part of the tree that is nothing in itself."""
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """What is not there, however long its path is: see `iptvd.web.site.IptvdSite`."""
-        nothing = Resource()
-        nothing.isLeaf = True
-        return nothing
+        """What is not there."""
+        return Nothing()
 
 
 def programme_facts(programme: Programme | None) -> dict[str, Any] | None:

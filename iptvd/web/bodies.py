@@ -7,9 +7,12 @@ A body can be deep, huge, or in no encoding; it is looked at for that before any
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
+from msgspec.inspect import Field, Metadata, StrType, Type, type_info
 from twisted.web.server import Request
 
 from iptvd.web.operations import invalid
@@ -24,6 +27,8 @@ MOST_AT_ONCE = 32 << 20
 #: How deep lists and objects are in one another, and how many quotes, commas and opening brackets there are: reading
 #: as many takes some 20 ms.
 MOST_DEEP, MOST_MARKS = 32, 50_000
+#: Bytes of the fields that mean nothing here and are kept with something for whoever sent them.
+MOST_EXTRA = 16_384
 
 # Up to here a float has each integer.
 _EXACT = 2.0**53
@@ -33,10 +38,15 @@ _BOM = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
-_PLACE = re.compile(r"(.*?)(?: - at `(?:key in )?\$?\.?(.*?)`)?", re.DOTALL)
+_PLACE = re.compile(r"(.*?)(?: - at (?:`key` in )?`\$?\.?(.*?)`)?", re.DOTALL)
 # Python's names for what JSON calls otherwise.
-_WORDS = (("`", ""), ("int", "integer"), ("str", "string"), ("bool", "boolean"), ("float", "number"))
+_WORDS = (
+    ("Invalid RFC3339 encoded datetime", "it has to be a time such as 2030-12-31T23:59:59Z"),
+    *(("`", ""), ("int", "integer"), ("str", "string"), ("bool", "boolean"), ("float", "number")),
+)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_FORM = re.compile(r"Expected `str` matching regex (.*)", re.DOTALL)
+_FORMLESS = "it is not of the form that it has to be of"
 
 
 class Room:
@@ -118,16 +128,43 @@ def checked(value: object, kind: type[T] | Any, name: str = "", *, strict: bool 
     try:
         found: T = msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise _told(str(error), name) from None
+        raise _told(str(error), kind, name) from None
     return found
 
 
-def _told(text: str, name: str) -> Refusal:
+def check_extra(extra: Mapping[str, object]) -> None:
+    """
+    Take only so much of what means nothing here.
+
+    :param extra: all that is to be kept of it, what was sent before too.
+    :raises Refusal: when that is too much.
+    """
+    if len(msgspec.json.encode(extra)) > MOST_EXTRA:
+        raise invalid("", f"the fields that mean nothing here have at most {MOST_EXTRA} bytes")
+
+
+def _told(text: str, kind: Any, name: str) -> Refusal:
     sentence, place = cast("re.Match[str]", _PLACE.fullmatch(text)).group(1, 2)
     place = place or ""
     missing = _MISSING.fullmatch(sentence)
     if missing is not None:
         return invalid(".".join(filter(None, (place, missing[1]))), "it is missing")
+    formed = _FORM.fullmatch(sentence)
+    if formed is not None:
+        words = next((words for pattern, words in _forms(type_info(kind)) if repr(pattern) == formed[1] and words), "")
+        what = f"it has to be of another form: {words[:1].lower()}{words[1:].rstrip('.')}" if words else _FORMLESS
+        return invalid(place or name, what)
     for ours, theirs in _WORDS:
         sentence = sentence.replace(ours, theirs)
     return invalid(place or name, sentence[:1].lower() + sentence[1:])
+
+
+def _forms(node: Struct) -> Iterator[tuple[str, str]]:
+    """The patterns of text that there are in a type, as msgspec describes it, each with what its declaration says."""
+    if isinstance(node, Metadata) and isinstance(node.type, StrType) and node.type.pattern is not None:
+        yield node.type.pattern, str((node.extra_json_schema or {}).get("description", ""))
+    for field in node.__struct_fields__:
+        value = getattr(node, field)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, Type | Field):
+                yield from _forms(each)

@@ -14,9 +14,9 @@ from iptvd.lineup import Lineup
 from iptvd.model import Channel, ChannelStatus, Programme, SourceKind
 from iptvd.public import moment, without_urls
 from iptvd.web.api import LIMIT, JsonResource, Sliced, flag_of, number_of, programme_facts, time_of, words_of
-from iptvd.web.kept_channels import ID, KeptChannels
+from iptvd.web.kept_channels import KeptChannels
 from iptvd.web.playlist import filter_of, path_of
-from iptvd.web.request import Refusal, caller_of, from_our_pages, require_manager, who_of
+from iptvd.web.request import Refusal, caller_of, manages, require_manager, who_of
 
 if TYPE_CHECKING:
     from iptvd.web.tree import Parts
@@ -56,7 +56,7 @@ class ChannelsApi:
         short_guide: Callable[[Channel], Awaitable[Sequence[Programme]]],
         wall: Callable[[], float],
         sliced: Sliced,
-        kept: KeptChannels | None = None,
+        kept: KeptChannels,
     ) -> None:
         self.kept = kept
         self.lineup = lineup
@@ -73,10 +73,7 @@ class ChannelsApi:
 
         :raises Refusal: when there is none, or they may not see it.
         """
-        if self.kept is not None:
-            channel = self.kept.find(name, _manages(request))
-        else:
-            channel = self.lineup().by_id.get(int(name)) if ID.fullmatch(name) else None
+        channel = self.kept.find(name, manages(request))
         if channel is None or not who_of(request).may_see(channel):
             raise Refusal(404, "There is no such channel; /api/channels has those there are.")
         return channel
@@ -91,7 +88,7 @@ class ChannelsApi:
         for channels in (lineup.channels, lineup.hidden if hidden else ()):
             for start in range(0, len(channels), _STEP):
                 yield channels[start : start + _STEP]
-        inactive = self.kept.inactive() if hidden and self.kept is not None else iter(())
+        inactive = self.kept.inactive() if hidden else iter(())
         while block := tuple(islice(inactive, _INACTIVE_STEP)):
             yield [channel for channel in block if channel is not None]
 
@@ -123,7 +120,7 @@ class ChannelsApi:
     def told(self, request: Request, channel: Channel, now_next: NowNext) -> dict[str, Any]:
         """A channel as a request's sender is told of it."""
         facts = self.facts(channel, caller_of(request).base_url, now_next)
-        return self.kept.told(channel, facts) if self.kept is not None and _manages(request) else facts
+        return self.kept.told(channel, facts) if manages(request) else facts
 
 
 def channels_api(parts: Parts) -> ChannelsApi:
@@ -156,7 +153,7 @@ class ChannelsResource(JsonResource):
         limit = number_of(request, "limit", LIMIT, MOST_AT_ONCE, 1)
         words = words_of(request).casefold().split()
         hidden = flag_of(request, "hidden")
-        if hidden and not _manages(request):
+        if hidden and not manages(request):
             require_manager(request)
             raise Refusal(403, "This request comes from a page of another site.")
         page: list[Channel] = []
@@ -181,12 +178,6 @@ class ChannelsResource(JsonResource):
             "limit": limit,
             "total": total,
         }
-
-
-def _manages(request: Request) -> bool:
-    """Whether it is whoever manages that is told, and no page of another site that they look at."""
-    who = who_of(request)
-    return who.manager and (not who.ambient or from_our_pages(request))
 
 
 def _has(channel: Channel, words: Sequence[str]) -> bool:

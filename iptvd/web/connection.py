@@ -5,7 +5,7 @@ A player of HLS sends the same headers with each of its requests, many of them a
 is nearly always at hand. The first such request of a connection goes the long way: it is parsed, judged and answered
 as any other. What was found about its headers is remembered with their very bytes. A request that follows with the
 same bytes, and differs in nothing but its path, needs no parsing and no judging. If the resource it names can answer
-at once (`iptvd.web.request.AnswerResource.at_once`), head and body are given to the kernel together; in every other
+at once (`iptvd.web.answering.AnswerResource.at_once`), head and body are given to the kernel together; in every other
 case the request goes the long way after all, so that there is one place for each decision and each error.
 """
 
@@ -29,8 +29,9 @@ from iptvd.access import Access, Who
 from iptvd.delivery.session import Viewer
 from iptvd.model import Outcome
 from iptvd.trust import Caller
+from iptvd.web.answering import AnswerResource, AtOnce, Body
 from iptvd.web.pacing import PacedChannel
-from iptvd.web.request import AnswerResource, AtOnce, Body, viewer_of
+from iptvd.web.request import viewer_of
 from iptvd.web.sending import Sending
 from iptvd.web.sockets import watch_over
 

@@ -14,8 +14,9 @@ from iptvd.delivery.opening import Ask
 from iptvd.delivery.session import Viewer
 from iptvd.model import Headers
 from iptvd.protocols.m3u8 import Role
+from iptvd.web.answering import AnswerResource, AtOnce, Body
 from iptvd.web.player import Player, answer_headers, respond
-from iptvd.web.request import FOR_PAGES, AnswerResource, AtOnce, Body, header, viewer_of
+from iptvd.web.request import FOR_PAGES, header, viewer_of
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
 #: Why a channel is not to be had in the forms that we make of MPEG-TS.

@@ -1,9 +1,8 @@
-"""What resources of their own answer, described beside the operations: channels, events, search, the guide."""
+"""What resources of their own answer, described beside the operations: channels, events, search, guide, health."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -11,9 +10,8 @@ from iptvd.activity import Kind
 from iptvd.web.api import LIMIT, MAX_WORDS, MOST
 from iptvd.web.channels_api import MOST_AT_ONCE, MOST_DAYS
 from iptvd.web.guide_api import MOST_RESULTS, RESULTS
-from iptvd.web.operations import Operation, Query
+from iptvd.web.operations import Moment, Operation, Query
 
-Moment = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 #: A time as an argument.
 Time = Annotated[
     str,
@@ -137,6 +135,45 @@ class MatchesTold(Struct):
     matches: list[MatchTold]
 
 
+class LagTold(Struct):
+    """How late the daemon's loop is, in seconds."""
+
+    last: float
+    p99: float
+    worst: float
+
+
+class HealthTold(Struct, kw_only=True):
+    """How the daemon is; a reason for each provider, guide and schedule that is not well."""
+
+    status: Literal["healthy", "degraded", "failing"]
+    reasons: dict[str, str]
+    channels_count: int
+    cache_size: Annotated[int, Meta(description="Segments and keys of HLS that are kept.")]
+    active_channels: int
+    total_active_streams: int
+    max_concurrent_streams: Annotated[int, Meta(description="0 for no limit.")]
+    stream_utilization: Annotated[str, Meta(examples=["40.0%"])]
+    uptime: Annotated[float, Meta(description="Seconds, as is uptime_seconds.")]
+    uptime_seconds: float
+    version: str
+    loop_lag_seconds: LagTold
+
+
+class HealthDetailed(HealthTold, kw_only=True):
+    """The same, and all that there is to it."""
+
+    providers: list[dict[str, Any]]
+    reachable: dict[str, int]
+    guides: list[dict[str, Any]]
+    schedules: list[dict[str, Any]]
+    broadcasts: list[dict[str, Any]]
+    sessions: list[dict[str, Any]]
+    ended: list[dict[str, Any]]
+    outcomes: dict[str, int]
+    notices: list[str]
+
+
 class DocumentTold(Struct):
     """An OpenAPI document: the one that describes all this."""
 
@@ -148,6 +185,8 @@ def described() -> list[Operation]:
     query, start = Query("q", "Words to look for.", Words), Query("from", "When it begins.", Time)
     offset, until = Query("offset", "How many are left out.", Offset), Query("to", "When it ends.", Time)
     return [
+        _get("/health", "How the daemon is; status 503, with the same, when it is failing", HealthTold),
+        _get("/health/detailed", "How it is, at length; likewise", HealthDetailed, manages=True),
         _get("/api/openapi.json", "What the API can do", DocumentTold),
         _get(
             "/api/channels",
@@ -157,7 +196,6 @@ def described() -> list[Operation]:
             Query("group", "Those of a group."),
             Query("provider", "Those of a provider."),
             Query("type", "Those of a kind.", Literal["live", "radio", "vod"]),
-            Query("hidden", "Those too that are hidden, for who manages.", bool),
             Query("hidden", "Those too that are hidden or switched off; for who manages.", bool),
             offset,
             _limit(LIMIT, MOST_AT_ONCE),

@@ -1,26 +1,32 @@
-"""A text that several users get, each with links of their own: filled in for each as it is taken."""
+"""
+Long answers that are sent no faster than they are taken; and texts that several users get, each with their own links.
+
+Such a text is written once for all who may see the same, with `ANY_BASE` where links begin: that is filled in, and
+packed, as each of them takes it.
+"""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import pairwise
 from secrets import token_hex
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from iptvd.web.request import Refusal, accepts_gzip
+from iptvd.web.api import Sliced
+from iptvd.web.packing import packed
+from iptvd.web.request import accepts_gzip
 
-#: What stands in the text where a user's links begin. Nobody who makes up names of channels knows it.
+#: What stands in a text where a user's links begin. Nobody who makes up names of channels knows it.
 ANY_BASE = f"http://{token_hex(16)}.invalid"
-
-_MARK = ANY_BASE.encode()
-
-Sliced = Callable[[Iterator[object]], Awaitable[None]]
+#: The same in bytes.
+MARK = ANY_BASE.encode()
+#: Seconds in which a client has to take something.
+PATIENCE = 60.0
 
 
 @frozen
@@ -38,96 +44,131 @@ class Text:
 
     def size(self, base_url: str) -> int:
         """How many bytes it has with these links."""
-        return len(self.body) + self.marks * (len(base_url.encode()) - len(_MARK))
+        return len(self.body) + self.marks * (len(base_url.encode()) - len(MARK))
 
     def pieces(self, base_url: str) -> Iterator[bytes]:
         """It with these links, piece by piece."""
         base = base_url.encode()
         for start, end in pairwise((0, *self.ends)):
-            yield self.body[start:end].replace(_MARK, base)
+            yield self.body[start:end].replace(MARK, base)
 
 
-async def send_filled(request: Request, text: Text, base_url: str, sliced: Sliced) -> bytes | None:
+async def send_filled(
+    request: Request, text: Text, base_url: str, sliced: Sliced, clock: IReactorTime
+) -> bytes | None:
     """
-    Answer with the text with these links, no faster than it is taken; its type is set, and its tag.
+    Answer with the text with these links; its type is set, and its tag.
 
     :param sliced: see `iptvd.slices.Slicer`: all who take it at the same time share what there is of it.
-    :raises Refusal: when we are stopping.
     """
     request.setHeader("X-Content-Type-Options", "nosniff")
     request.setHeader("Vary", "Accept-Encoding")
-    pieces = text.pieces(base_url)
-    if accepts_gzip(request):
-        # How long that is, is not known before.
-        request.setHeader("Content-Encoding", "gzip")
-        pieces = _packed(pieces)
-    else:
+    if not accepts_gzip(request):
+        # How long it is in gzip is not known before.
         request.setHeader("Content-Length", str(text.size(base_url)))
     if request.method == b"HEAD":
+        say_packed(request)
         return b""
-    filling = _Filling(request, pieces)
-    request.registerProducer(filling, True)
-    try:
-        await filling.run(sliced)
-    except CancelledError:
-        if request.channel is not None:
-            request.unregisterProducer()
-        # What is said instead, where that is still possible, is no list.
-        for name in ("Content-Encoding", "ETag"):
-            request.responseHeaders.removeHeader(name)
-        raise Refusal(503, "iptvd is stopping.") from None
-    request.unregisterProducer()
-    request.finish()
+    await send_pieces(request, text.pieces(base_url), sliced, clock)
     return None
 
 
-def _packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    # Level 1: the other eight take twice as long to make it a tenth smaller.
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    for piece in pieces:
-        yield packer.compress(piece)
-    yield packer.flush()
+def say_packed(request: Request) -> bool:
+    """Whether the answer is to be in gzip; its headers say so then."""
+    if accepts_gzip(request):
+        request.setHeader("Content-Encoding", "gzip")
+        return True
+    return False
+
+
+async def _no_more() -> None:
+    """There is nothing to wait for."""
+
+
+async def send_pieces(
+    request: Request,
+    pieces: Iterator[bytes | None],
+    sliced: Sliced,
+    clock: IReactorTime,
+    more: Callable[[], Awaitable[None]] = _no_more,
+) -> None:
+    """
+    Send what there is no faster than it is taken, in gzip where that is wanted, and finish the request.
+
+    :param pieces: the answer; None where there is no more of it yet.
+    :param sliced: see `iptvd.slices.Slicer`.
+    :param more: waits until there is more.
+    """
+    if say_packed(request):
+        pieces = packed(pieces)
+    pace = _Pace(request, clock)
+    whole = waits = False
+
+    def steps() -> Iterator[None]:
+        nonlocal whole, waits
+        waits = False
+        while not pace.paused:
+            try:
+                piece = next(pieces)
+            except StopIteration:
+                whole = True
+                return
+            if piece is None:
+                waits = True
+                return
+            if piece:
+                request.write(piece)
+            yield
+
+    request.registerProducer(pace, True)
+    try:
+        while not whole:
+            await sliced(steps())
+            await pace.room()
+            if waits:
+                await more()
+    finally:
+        pace.stopProducing()
+        if request.channel is not None:
+            request.unregisterProducer()
+    request.finish()
 
 
 @implementer(IPushProducer)
-class _Filling:
-    """Fills in what there is room for: what is written to a full connection pauses it."""
+class _Pace:
+    """Keeps to the pace at which a client takes what it gets, and lets it go when that is nothing."""
 
-    def __init__(self, request: Request, pieces: Iterator[bytes]) -> None:
-        self._request = request
-        self._pieces = pieces
+    def __init__(self, request: Request, clock: IReactorTime) -> None:
+        self._abort: Callable[[], object] = request.channel.forceAbortClient
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
         self._room: Deferred[None] | None = None
 
-    async def run(self, sliced: Sliced) -> None:
-        """All of it; cancelled when the viewer leaves."""
-        whole = False
+    @property
+    def paused(self) -> bool:
+        """Whether the client takes nothing now."""
+        return self._room is not None
 
-        def steps() -> Iterator[None]:
-            nonlocal whole
-            while self._room is None:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    whole = True
-                    return
-                if piece:
-                    self._request.write(piece)
-                yield
-
-        while not whole:
-            await sliced(steps())
-            if self._room is not None:
-                await self._room
+    async def room(self) -> None:
+        """Wait until the client takes more."""
+        if self._room is not None:
+            await self._room
 
     def pauseProducing(self) -> None:
-        """There is no room."""
+        """It takes nothing now."""
         if self._room is None:
             self._room = Deferred()
+            self._timer = self._clock.callLater(PATIENCE, self._abort)
 
     def resumeProducing(self) -> None:
-        """There is room."""
+        """It has taken everything."""
         room, self._room = self._room, None
+        self.stopProducing()
         if room is not None and not room.called:
             room.callback(None)
 
     def stopProducing(self) -> None:
-        """The viewer has left, which cancels all of it."""
+        """It has left: whoever waits for room is told by the request."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IConsumer, IDelayedCall, IProducer, IPushProducer, IReactorTime
 from twisted.web.server import Request
 from zope.interface import implementer
@@ -17,8 +17,9 @@ from zope.interface import implementer
 from iptvd import __version__
 from iptvd.epg.export import Asked
 from iptvd.errors import StoreError
+from iptvd.web.answering import AnswerResource
 from iptvd.web.playlist import groups_of
-from iptvd.web.request import AnswerResource, Refusal, accepts_gzip, argument, caller_of, is_current
+from iptvd.web.request import Refusal, accepts_gzip, argument, caller_of, is_current
 
 #: How many are written at once; whoever asks then waits.
 AT_ONCE = 4
@@ -157,13 +158,6 @@ class GuideResource(AnswerResource):
             status, _ = await self._pipe(argv, taking, told)
             if status != 0:
                 raise StoreError(f"the guide could not be written (status {status})")
-        except (CancelledError, StoreError) as error:
-            # What is said instead, where that is still possible, is no guide.
-            for name in ("Content-Encoding", "ETag"):
-                request.responseHeaders.removeHeader(name)
-            if isinstance(error, StoreError):
-                raise
-            raise Refusal(503, "iptvd is stopping.") from None
         finally:
             taking.over()
             self._slots.release()

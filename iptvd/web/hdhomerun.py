@@ -2,7 +2,9 @@
 The tuners over HTTP, as HDHomeRun devices have it: documents that describe them, and ``/auto/v<number>`` to watch.
 
 The one with every channel is at the root, because that is where its clients look when they are given a mere address;
-that one and all others are below ``/hdhr/<name>/`` too. A tuner's links lead to where it was asked.
+that one and all others are below ``/hdhr/<name>/`` too, and those of the settings below ``/<number>/``, which is for
+clients that have no room for more (see `iptvd.protocols.hdhomerun.LONGEST_BASE_URL`). A tuner's links lead to where it
+was asked, by its name.
 
 With users a tuner needs a user's token, and so do its links: they have that of whoever asks. In a trusted network a
 user's own tuner needs none, and then its links have that user's.
@@ -25,17 +27,9 @@ from iptvd import __version__
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.model import Channel
 from iptvd.tuners import AUTH, Tuner, Tuners
+from iptvd.web.answering import AnswerResource
 from iptvd.web.api import Folder
-from iptvd.web.request import (
-    AnswerResource,
-    Refusal,
-    argument,
-    caller_of,
-    refuse,
-    require_viewer,
-    send,
-    who_of,
-)
+from iptvd.web.request import Refusal, argument, caller_of, refuse, require_viewer, send, who_of
 from iptvd.web.stream import Faces, StreamResource
 
 #: The header in which an HDHomeRun says why it does not play, and what it says in it.
@@ -254,11 +248,18 @@ class TunersResource(Resource):
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The tuner of that name; without one, nothing is below it: see `iptvd.web.site.IptvdSite`."""
-        folder = Folder()
         tuner = self._tuners.find(path.decode("utf-8", "replace"))
-        if tuner is not None:
-            for name, child in tuner_children(self._faces, self._tuners, tuner.name, f"/hdhr/{tuner.name}"):
-                folder.putChild(name, child)
+        return self._folder(tuner) if tuner is not None else Folder()
+
+    def numbered(self, path: bytes) -> Resource | None:
+        """The tuner of that number, None where there is none."""
+        tuner = self._tuners.numbered(path.decode("utf-8", "replace"))
+        return self._folder(tuner) if tuner is not None else None
+
+    def _folder(self, tuner: Tuner) -> Resource:
+        folder = Folder()
+        for name, child in tuner_children(self._faces, self._tuners, tuner.name, f"/hdhr/{tuner.name}"):
+            folder.putChild(name, child)
         return folder
 
 

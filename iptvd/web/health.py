@@ -24,7 +24,8 @@ from iptvd.metrics import CONTENT_TYPE, Metrics
 from iptvd.model import Outcome, ProviderState
 from iptvd.public import moment, without_urls
 from iptvd.refresh import ProviderStatus
-from iptvd.web.request import AnswerResource, require_viewer, send, who_of
+from iptvd.web.answering import AnswerResource
+from iptvd.web.request import require_viewer, send, who_of
 
 #: Pieces of JSON that are written in one step, and bytes from which on it is not compressed: that cannot be sliced.
 _PARTS = 256
@@ -54,7 +55,11 @@ def _reason(status: ProviderStatus | GuideStatus | ScheduleStatus) -> str:
 
 
 class Health:
-    """Gathers what is told."""
+    """
+    Gathers what is told.
+
+    :param cached: gives how many segments and keys are kept, which several viewers may ask for.
+    """
 
     def __init__(
         self,
@@ -67,7 +72,9 @@ class Health:
         guides: Callable[[], Sequence[GuideStatus]] = list,
         schedules: Callable[[], Sequence[ScheduleStatus]] = list,
         reach: Reach | None = None,
+        cached: Callable[[], int] = int,
     ) -> None:
+        self._cached = cached
         self._reach = reach
         self._guides = guides
         self._schedules = schedules
@@ -90,15 +97,19 @@ class Health:
             status = "degraded"
         sessions = self._hub.sessions.values()
         most = self._hub.max_streams
+        uptime = round(self._wall() - self._started, 1)
         return {
             "status": status,
             "reasons": reasons,
             "channels_count": len(channels),
+            "cache_size": self._cached(),
             "active_channels": len({session.channel.id for session in sessions}),
             "total_active_streams": len(sessions),
             "max_concurrent_streams": most,
             "stream_utilization": f"{100 * len(sessions) / most if most else 0:.1f}%",
-            "uptime_seconds": round(self._wall() - self._started, 1),
+            # By both names, for there are dashboards that look for either.
+            "uptime": uptime,
+            "uptime_seconds": uptime,
             "version": __version__,
             "loop_lag_seconds": {
                 "last": round(self._lag.last, 4),

@@ -22,9 +22,10 @@ from iptvd.lineup_service import LineupService
 from iptvd.model import Channel, SourceKind
 from iptvd.public import without_urls
 from iptvd.refresh import ProviderStatus
+from iptvd.web.answering import AnswerResource
 from iptvd.web.channels_api import NOTHING, NowNext
 from iptvd.web.playlist import Filter, filter_of, path_of
-from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, send, who_of
+from iptvd.web.request import Refusal, argument, caller_of, send, who_of
 
 #: Channels on one page.
 PAGE = 200

@@ -61,11 +61,20 @@ class KeptChannels:
         """
         record = self.records.all(own_channels.KIND).get(name)
         if record is not None:
-            listed = self.lineup.channel_of(NAME, key_of(own_channels.KIND, name))
-            return listed or (as_channel(name, record) if hidden else None)
+            return self._listed(name, record) or (as_channel(name, record) if hidden else None)
         if hidden:
             return self._of_id(name)
         return self.lineup.lineup.by_id.get(int(name)) if ID.fullmatch(name) else None
+
+    def _listed(self, name: str, record: Record) -> Channel | None:
+        """What an own channel is in the lineup: one with it alone, or that of a provider it has been merged with."""
+        key = key_of(own_channels.KIND, name)
+        listed = self.lineup.channel_of(NAME, key)
+        if listed is not None or not record.get("tvg_id") or record.get("is_active") is False:
+            return listed
+        # Only where channels are merged by this id; that takes some ms where there are thousands.
+        channels = (channel for channel in self.lineup.lineup.channels if len(channel.entries) > 1)
+        return next((channel for channel in channels if name_of(channel) == name), None)
 
     def _of_id(self, name: str) -> Channel | None:
         """The channel of this id, hidden or not."""

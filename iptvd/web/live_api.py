@@ -24,16 +24,9 @@ from iptvd.access import Who
 from iptvd.accounts import Accounts
 from iptvd.activity import Activity, Happening, Kind
 from iptvd.lineup import Lineup
+from iptvd.web.answering import AnswerResource
 from iptvd.web.player import break_off
-from iptvd.web.request import (
-    AnswerResource,
-    Refusal,
-    argument,
-    header,
-    require_manager,
-    require_viewer,
-    who_of,
-)
+from iptvd.web.request import Refusal, argument, header, manages, require_manager, require_viewer, who_of
 from iptvd.web.sockets import watch_over
 
 #: Clients at once.
@@ -70,9 +63,10 @@ def _kinds_asked(request: Request) -> frozenset[Kind]:
         asked = frozenset(map(Kind, names))
     except ValueError:
         raise Refusal(400, f"types is some of {', '.join(kind.value for kind in Kind)}, with commas between") from None
-    if not asked <= FOR_EVERYBODY:
+    if not asked <= FOR_EVERYBODY and not manages(request):
         require_manager(request)
-    return asked or (frozenset(Kind) if who_of(request).manager else FOR_EVERYBODY)
+        raise Refusal(403, "This request comes from a page of another site.")
+    return asked or (frozenset(Kind) if manages(request) else FOR_EVERYBODY)
 
 
 def _heard_last(request: Request) -> int | None:
@@ -158,8 +152,7 @@ class LiveResource(AnswerResource):
 
     async def answer(self, request: Request) -> bytes | None:
         """Begin to tell."""
-        who = who_of(request)
-        if not who.manager:
+        if not manages(request):
             require_viewer(request)
         kinds, last = _kinds_asked(request), _heard_last(request)
         full = len(self._clients) >= MOST
@@ -170,7 +163,7 @@ class LiveResource(AnswerResource):
             request.setHeader(name, value)
         if request.method == b"HEAD":
             return b""
-        hearing = _Hearing(who, kinds, self._lineup)
+        hearing = _Hearing(who_of(request), kinds, self._lineup)
         client = _Client(request, self._activity, self._clock, hearing, self._clients.discard)
         self._clients.add(client)
         client.start(last)

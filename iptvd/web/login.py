@@ -18,18 +18,9 @@ from iptvd.accounts import User, same
 from iptvd.admission import Admission
 from iptvd.logins import COOKIE, LIFETIME
 from iptvd.passwords import Passwords
+from iptvd.web.answering import AnswerResource, begin
 from iptvd.web.edges import begin_attempt
-from iptvd.web.request import (
-    AnswerResource,
-    Refusal,
-    argument,
-    begin,
-    came_from,
-    from_our_pages,
-    refuse,
-    send,
-    who_of,
-)
+from iptvd.web.request import Refusal, argument, came_from, from_our_pages, refuse, send, who_of
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:20rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}"

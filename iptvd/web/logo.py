@@ -20,7 +20,8 @@ from iptvd.lineup import Lineup
 from iptvd.log import Log
 from iptvd.model import Channel
 from iptvd.store import Offload, write_durably
-from iptvd.web.request import AnswerResource, Refusal, send, who_of
+from iptvd.web.answering import AnswerResource
+from iptvd.web.request import Refusal, send, who_of
 from iptvd.web.shared_work import SharedWork
 
 #: A picture may have this many bytes.

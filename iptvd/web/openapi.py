@@ -14,9 +14,10 @@ from twisted.web.server import Request
 
 from iptvd import __version__
 from iptvd.store import Offload
+from iptvd.web.answering import AnswerResource
 from iptvd.web.operations import Operation
 from iptvd.web.problems import CONTENT_TYPE
-from iptvd.web.request import AnswerResource, caller_of, send
+from iptvd.web.request import caller_of, send
 
 _JSON = "application/json"
 _REF = "#/components/schemas/{name}"
@@ -155,6 +156,7 @@ class OpenApiResource(AnswerResource):
     """
 
     open_to_pages = True
+    for_managers = True
 
     def __init__(self, operations: Sequence[Operation], offload: Offload) -> None:
         super().__init__()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 from attrs import field, frozen
+from msgspec import Meta
 from twisted.web.server import Request
 
 from iptvd.web.request import Refusal
+
+#: A time, in what is taken and answered: ISO 8601.
+Moment = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 
 
 @frozen

@@ -15,19 +15,16 @@ from iptvd.overrides import Number, Order, Text
 from iptvd.own_channels import MOST, Agent, ChannelId, Headers, Logo, Name, OwnChannel, Place, Url, Urls
 from iptvd.protocols.m3u import allowed_header
 from iptvd.records import Record
-from iptvd.web.bodies import checked
+from iptvd.web.bodies import check_extra, checked
 from iptvd.web.channels_api import NOTHING, channels_api
 from iptvd.web.described import ChannelTold
-from iptvd.web.kept_channels import ID, KeptChannels, name_of
+from iptvd.web.kept_channels import ID, name_of
 from iptvd.web.operations import Call, Operation, invalid
 from iptvd.web.request import Refusal
 from iptvd.web.source_urls import check_headers, check_url, check_urls
 
 if TYPE_CHECKING:
     from iptvd.web.tree import Parts
-
-#: Bytes of what is kept with a channel for whoever sent it.
-MOST_EXTRA = 16_384
 
 
 class ChannelChange(Struct, kw_only=True):
@@ -69,6 +66,8 @@ class NewChannel(ChannelChange, kw_only=True):
 
 #: What is told of a channel and is not for anybody to say, when they send back what they were told.
 _TOLD = {each.encode_name for each in msgspec.structs.fields(ChannelTold)} | {"override"}
+#: What can be said of a channel; everything else means nothing here.
+_SAID = {each.encode_name for each in msgspec.structs.fields(NewChannel)}
 _OF_SOURCES = ("source_url", "failover_urls", "headers", "user_agent")
 #: Other names for the same, in an own channel and in an override.
 _OWN_NAMES = {"group": "category", "guide_id": "tvg_id"}
@@ -85,15 +84,14 @@ class OwnChannelsApi:
         self._kept_on = parts.kept_on
         self._config = parts.config
         self._channels = channels_api(parts)
-        self._kept = KeptChannels(parts.admission.records, parts.lineup)
+        self._kept = self._channels.kept
         # Between looking what there is and changing it nobody else may.
         self._changing = DeferredLock()
 
     async def add(self, call: Call) -> Mapping[str, object]:
         """An own channel that there was not."""
         name = str(call.body.channel_id)
-        await self._changing.acquire()
-        try:
+        async with self._changing:
             present = self._records.all(own_channels.KIND)
             if name in present:
                 raise Refusal(409, "There is a channel of this channel_id already: change it with PUT.")
@@ -101,15 +99,12 @@ class OwnChannelsApi:
                 raise Refusal(409, f"There are {MOST} channels of your own already.")
             named = {**_named(call.body), "channel_id": name}
             await self._records.put(own_channels.KIND, name, self._own_record({}, named, call.extra))
-        finally:
-            self._changing.release()
         return await self._answer(call, name)
 
     async def change(self, call: Call) -> Mapping[str, object]:
         """Some of a channel, own or not."""
         name = call.path["id"]
-        await self._changing.acquire()
-        try:
+        async with self._changing:
             own = self._kept.own(name)
             if own is not None:
                 name, record = own
@@ -122,15 +117,12 @@ class OwnChannelsApi:
                     self._end(name, "this channel has been switched off")
             else:
                 await self._override(call, name)
-        finally:
-            self._changing.release()
         return await self._answer(call, name)
 
     async def remove(self, call: Call) -> None:
         """An own channel gone, with what is watched of it; or another one as its provider has it."""
         name = call.path["id"]
-        await self._changing.acquire()
-        try:
+        async with self._changing:
             own = self._kept.own(name)
             if own is not None:
                 await self._records.remove(own_channels.KIND, own[0])
@@ -138,8 +130,6 @@ class OwnChannelsApi:
             else:
                 self._known(name)
                 await self._records.remove(overrides.KIND, name)
-        finally:
-            self._changing.release()
         await self._lineup.settled()
 
     async def _answer(self, call: Call, name: str) -> Mapping[str, object]:
@@ -260,14 +250,18 @@ def _renamed(named: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
 
 
 def _extra(extra: Mapping[str, object]) -> dict[str, object]:
-    found = {name: value for name, value in extra.items() if name not in _TOLD}
-    if len(msgspec.json.encode(found)) > MOST_EXTRA:
-        raise invalid("", f"the fields that mean nothing here have at most {MOST_EXTRA} bytes")
-    return found
+    return {name: value for name, value in extra.items() if name not in _TOLD}
 
 
 def _merged(present: Record, changes: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in {**present, **changes}.items() if value is not None}
+    """
+    What is to be kept of a channel.
+
+    :raises Refusal: when what means nothing here is too much of it.
+    """
+    record = {name: value for name, value in {**present, **changes}.items() if value is not None}
+    check_extra({name: value for name, value in record.items() if name not in _SAID})
+    return record
 
 
 def _check_logo(logo: object) -> None:

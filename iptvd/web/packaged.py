@@ -13,9 +13,10 @@ from iptvd.delivery.packaged import PackagedHls
 from iptvd.delivery.session import Viewer
 from iptvd.errors import TokenError, UpstreamError
 from iptvd.protocols.memory_upstream import MemoryUpstream
+from iptvd.web.answering import AnswerResource, AtOnce, Body
 from iptvd.web.content import NOT_SHAREABLE, SEGMENT_CACHING, header_lines, send_playlist
 from iptvd.web.player import Player, answer_headers, respond
-from iptvd.web.request import FOR_PAGES, AnswerResource, AtOnce, Body, Refusal, viewer_of
+from iptvd.web.request import FOR_PAGES, Refusal, viewer_of
 
 _PATH = re.compile(r"([0-9]{1,10})/([A-Za-z0-9_-]{1,32})/(?:(index)\.m3u8|([0-9]{1,16})\.ts)")
 

@@ -1,25 +1,19 @@
-"""What every resource does with a request: who sent it, a coroutine for the answer, a sentence for each error."""
+"""Requests: what one says, who sent it and whether they may; and bodies and refusals that it is answered with."""
 
 from __future__ import annotations
 
 import gzip
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import cast
 from urllib.parse import urlencode, urlsplit
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from iptvd.access import Who
-from iptvd.delivery.isolated import Means
-from iptvd.delivery.session import Session, Viewer
+from iptvd.delivery.session import Viewer
 from iptvd.errors import IptvdError, LimitError, ProtocolError, ProviderError, TokenError, UpstreamError
-from iptvd.log import Log
 from iptvd.protocols.ranges import if_none_match
 from iptvd.public import without_urls
 from iptvd.rules import printable
@@ -31,7 +25,6 @@ FAULT = "Something went wrong here; the log has the details."
 
 #: A body is compressed from this size on.
 _WORTH_GZIP = 1024
-_METHODS = "GET, HEAD, OPTIONS"
 #: Characters of what a program calls who it asks for.
 _MOST_NAME = 100
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
@@ -62,8 +55,8 @@ class Refusal(IptvdError):  # noqa: N818 - an answer
         return self.text
 
 
-#: What is wrong with settings and files is for the operator.
-_FOR_VIEWERS = (Refusal, UpstreamError, LimitError, TokenError, ProviderError, ProtocolError)
+#: What viewers are told. What is wrong with settings and files is for the operator.
+FOR_VIEWERS = (Refusal, UpstreamError, LimitError, TokenError, ProviderError, ProtocolError)
 
 
 def header(request: Request, name: str) -> str | None:
@@ -139,6 +132,12 @@ def require_our_pages(request: Request) -> None:
         raise Refusal(403, "This request comes from a page of another site.")
 
 
+def manages(request: Request) -> bool:
+    """Whether it is whoever manages that is told, and no page of another site that they look at."""
+    who = who_of(request)
+    return who.manager and (not who.ambient or from_our_pages(request))
+
+
 def _ask_to_log_in(request: Request) -> None:
     """
     Send somebody who looks at a page, and shows nothing of who they are, to where they can log in.
@@ -157,11 +156,8 @@ def from_our_pages(request: Request) -> bool:
     site = header(request, "Sec-Fetch-Site")
     if site is not None:
         return site in ("same-origin", "none")
-    origin = header(request, "Origin")
-    if origin is None:
-        return True
     own = urlsplit(caller_of(request).base_url)
-    return origin == f"{own.scheme}://{own.netloc}"
+    return header(request, "Origin") in (None, f"{own.scheme}://{own.netloc}")
 
 
 #: What lets players in web pages of other origins read an answer.
@@ -226,7 +222,7 @@ def send(
 
 def refuse(request: Request, error: IptvdError) -> bytes:
     """Answer with an error's sentence, and nothing else that we know."""
-    status, sentence = 500, without_urls(error.sentence) if isinstance(error, _FOR_VIEWERS) else FAULT
+    status, sentence = 500, without_urls(error.sentence) if isinstance(error, FOR_VIEWERS) else FAULT
     if isinstance(error, Refusal):
         status = error.status
         for name, value in error.headers:
@@ -250,147 +246,11 @@ def refuse(request: Request, error: IptvdError) -> bytes:
     else:
         body, kind = told.encode("utf-8", "replace") + b"\n", "text/plain; charset=utf-8"
     request.setResponseCode(status)
+    # It is not what may have been described already.
+    for name in ("Content-Encoding", "ETag"):
+        request.responseHeaders.removeHeader(name)
     request.setHeader("Content-Type", kind)
     request.setHeader("X-Content-Type-Options", "nosniff")
     request.setHeader("Cache-Control", "no-store")
     request.setHeader("Content-Length", str(len(body)))
     return b"" if request.method == b"HEAD" else body
-
-
-@frozen
-class Body:
-    """
-    A body that is in memory, for a session.
-
-    :ivar begin: to be called when sending it takes longer; what it gives is to be called when that is over.
-    """
-
-    size: int
-    pieces: Sequence[bytes | memoryview]
-    session: Session
-    means: Means
-    begin: Callable[[], Callable[[], None]]
-
-
-@frozen
-class AtOnce:
-    """
-    An answer that is at hand, with status 200.
-
-    :ivar head: header lines, each with its end, without a length and without those that all answers have.
-    """
-
-    head: bytes
-    body: bytes | Body
-
-
-class AnswerResource(Resource, ABC):
-    """
-    A leaf that is answered by a coroutine, for GET and HEAD.
-
-    The coroutine gives the body, or None when it has taken the request over (a relay). When the viewer leaves before
-    that, it is cancelled.
-    """
-
-    isLeaf = True
-    log = Log()
-    #: Whether pages of other origins may read it.
-    open_to_pages = False
-    #: Whether only those may who may watch, or even only those who may manage.
-    guarded = True
-    managed = False
-
-    @abstractmethod
-    async def answer(self, request: Request) -> bytes | None:
-        """The answer's body."""
-
-    def at_once(self, name: str, viewer: Viewer, plain: bool) -> AtOnce | None:
-        """
-        What a GET without a query is answered, by a caller who may watch. See `iptvd.web.connection`.
-
-        :param name: the path after the resource's own: letters, digits, ``_``, ``.``, ``-`` and ``/``.
-        :param plain: whether a `Body` can be sent; else only bytes can.
-        :return: None when that is not at hand; nothing has happened then.
-        """
-        return None
-
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        """Nothing is below it: see `iptvd.web.site.IptvdSite`."""
-        return Resource()
-
-    def render(self, request: Request) -> Any:
-        """Answer the methods that there are."""
-        if request.method.decode("latin-1") not in _METHODS.split(", "):
-            return refuse(request, Refusal(405, "Only GET and HEAD work here.", (("Allow", _METHODS),)))
-        return super().render(request)
-
-    def render_GET(self, request: Request) -> int:
-        """Begin the answer."""
-        if self.open_to_pages:
-            allow_any_origin(request)
-        begin(request, self._guarded_answer, self.log)
-        return NOT_DONE_YET
-
-    render_HEAD = render_GET
-
-    def render_OPTIONS(self, request: Request) -> int:
-        """Answer a page that asks first."""
-        return options(request, _METHODS, self.open_to_pages)
-
-    async def _guarded_answer(self, request: Request) -> bytes | None:
-        if self.managed:
-            require_manager(request)
-        elif self.guarded:
-            require_viewer(request)
-        return await self.answer(request)
-
-
-def options(request: Request, allowed: str, open_to_pages: bool) -> int:
-    """Answer a page that asks first (CORS preflight), and whoever wants to know the methods."""
-    if open_to_pages:
-        allow_any_origin(request)
-        request.setHeader("Access-Control-Allow-Methods", _METHODS)
-        request.setHeader("Access-Control-Allow-Headers", "Range, If-Range, If-None-Match")
-        request.setHeader("Access-Control-Max-Age", "86400")
-    request.setHeader("Allow", allowed)
-    request.setResponseCode(204)
-    # Finished here, because what is returned would get a length, which a 204 must not have (RFC 9110 8.6).
-    request.finish()
-    return NOT_DONE_YET
-
-
-def begin(
-    request: Request, answer: Callable[[Request], Coroutine[Deferred[Any], Any, bytes | None]], log: Log
-) -> None:
-    """Answer a request by a coroutine; its errors become sentences, and it is cancelled when the viewer leaves."""
-    work: Deferred[bytes | None] = Deferred.fromCoroutine(answer(request))
-    gone = False
-
-    def left(failure: Failure) -> None:
-        nonlocal gone
-        gone = True
-        work.cancel()
-
-    def done(body: bytes | None) -> None:
-        if body is not None and not gone:
-            request.write(body)
-            request.finish()
-
-    def failed(failure: Failure) -> None:
-        if gone:
-            failure.trap(CancelledError, IptvdError)
-            return
-        error = failure.value
-        if not isinstance(error, _FOR_VIEWERS):
-            log.fault("a fault of ours", failure)
-            error = Refusal(500, FAULT)
-        if request.startedWriting:
-            # No sentence in the middle of a film: the viewer sees that it is cut short.
-            request.loseConnection()
-            return
-        request.write(refuse(request, error))
-        request.finish()
-
-    request.notifyFinish().addErrback(left)
-    work.addCallbacks(done, failed)
-    work.addErrback(lambda failure: log.fault("an answer could not be given", failure))

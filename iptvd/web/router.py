@@ -17,20 +17,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from iptvd.errors import StoreError
 from iptvd.finishing import finished
+from iptvd.web.answering import AnswerResource, begin, options
 from iptvd.web.api import Sliced, send_json
 from iptvd.web.bodies import checked, json_of, whole
 from iptvd.web.operations import Call, Operation, invalid
-from iptvd.web.request import (
-    AnswerResource,
-    Refusal,
-    begin,
-    options,
-    refuse,
-    require_manager,
-    require_our_pages,
-    require_viewer,
-    who_of,
-)
+from iptvd.web.request import Refusal, refuse, require_manager, require_our_pages, require_viewer, who_of
 
 _SAFE = (b"GET", b"HEAD")
 #: The first part of paths of which everything is for programs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any, cast
 
@@ -19,19 +20,21 @@ from iptvd.errors import IptvdError
 from iptvd.log import Log
 from iptvd.logins import Logins
 from iptvd.trust import Caller, HostRefused, Trust
+from iptvd.web.answering import AnswerResource
 from iptvd.web.audit import audit_operation
 from iptvd.web.bodies import MOST, MOST_OF_A_FORM, Room
 from iptvd.web.connection import SERVER, ViewerConnection
 from iptvd.web.credentials import shown_by, take_mark
 from iptvd.web.edges import CountedRequest, Edges
 from iptvd.web.pacing import SLOW, Closed
-from iptvd.web.request import FAULT, AnswerResource, Refusal, refuse
+from iptvd.web.request import FAULT, Refusal, refuse
 from iptvd.web.router import Router
 
 #: Seconds an idle connection is kept; a viewer that is being served is not idle.
 IDLE = 60
 #: Methods whose bodies are kept.
 _WITH_BODY = (b"POST", b"PUT", b"PATCH", b"DELETE")
+_NAMES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 _TOO_LONG = Refusal(413, f"A body has at most {MOST} bytes, a form {MOST_OF_A_FORM}.")
 _TOO_MUCH = Refusal(503, "There are too many bodies at once.", (("Retry-After", "5"),))
@@ -106,6 +109,10 @@ class IptvdRequest(CountedRequest):
     for_programs = False
     unkept: Refusal | None = None
     _kept = 0
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """Set the status of the answer by the name that it has; twisted.web does not know 421, 422 and 429."""
+        super().setResponseCode(code, message or _NAMES.get(code))
 
     def gotLength(self, length: int | None) -> None:
         """Prepare for a body."""

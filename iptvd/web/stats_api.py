@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from iptvd.web.clients_api import ClientsTold
-from iptvd.web.operations import Call, Operation
-from iptvd.web.stream_facts import ClientTold, Moment, ProxyStats, StreamFacts, StreamTold, time_of
+from iptvd.web.clients_api import ClientsApi, ClientsTold
+from iptvd.web.operations import Call, Moment, Operation
+from iptvd.web.stream_facts import ClientTold, ProxyStats, StreamFacts, StreamTold, time_of
 
 if TYPE_CHECKING:
     from iptvd.web.tree import Parts
@@ -79,22 +79,23 @@ class StreamStats(Struct):
 
 def stats_operations(parts: Parts) -> list[Operation]:
     """What is counted."""
-    stats = StatsApi(parts)
+    facts = StreamFacts(parts.streams, parts.config)
+    stats, clients = StatsApi(parts, facts), ClientsApi(parts.streams, facts)
     return [
         Operation("GET", "/stats", "Everything that is counted", stats.all, Stats),
         Operation("GET", "/stats/detailed", "Sums, and how it is doing", stats.detailed, Detailed),
         Operation("GET", "/stats/performance", "How it is doing", stats.performance, PerformanceTold),
         Operation("GET", "/stats/streams", "The streams", stats.streams, StreamStats),
-        Operation("GET", "/stats/clients", "Everybody who watches", stats.clients, ClientsTold),
+        Operation("GET", "/stats/clients", "Everybody who watches", clients.all, ClientsTold),
     ]
 
 
 class StatsApi:
     """Tells it."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, facts: StreamFacts) -> None:
         self._parts = parts
-        self._facts = StreamFacts(parts.streams, parts.config)
+        self._facts = facts
 
     async def all(self, call: Call) -> object:
         """Everything."""
@@ -121,10 +122,6 @@ class StatsApi:
     async def streams(self, call: Call) -> object:
         """The streams."""
         return {"total_streams": self._facts.sums()["total_streams"], "streams": self._facts.all()}
-
-    async def clients(self, call: Call) -> object:
-        """Everybody who watches."""
-        return {"total_clients": len(self._parts.streams.clients()), "clients": self._facts.clients()}
 
     def _doing(self) -> dict[str, Any]:
         lag, faces = self._parts.lag, self._parts.faces

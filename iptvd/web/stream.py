@@ -26,12 +26,13 @@ from iptvd.lineup import Lineup
 from iptvd.model import Channel, ChannelKind, Headers, Outcome, Source, SourceKind
 from iptvd.protocols.http_upstream import HTTPUpstream
 from iptvd.recording import Recording
+from iptvd.web.answering import AnswerResource
 from iptvd.web.archive import query_of, recording_asked
 from iptvd.web.content import HLS_TYPE, NOT_SHAREABLE, ask_of, send_playlist
 from iptvd.web.credentials import is_marked
 from iptvd.web.player import Player, respond
 from iptvd.web.playlist import path_of
-from iptvd.web.request import AnswerResource, Refusal, argument, caller_of, viewer_of, who_of
+from iptvd.web.request import Refusal, argument, caller_of, viewer_of, who_of
 
 #: What live channels are made into.
 _TYPES = {"ts": "video/mp2t", "m3u8": HLS_TYPE}

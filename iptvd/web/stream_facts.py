@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -14,8 +13,8 @@ from iptvd.public import moment
 from iptvd.settings import Config
 from iptvd.stream_records import Stream, form_of
 from iptvd.streams import Streams, stream_id_of
+from iptvd.web.operations import Moment
 
-Moment = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 StreamId = Annotated[str, Meta(description="Of one that was posted, 32 hexadecimal digits; else a channel's own id.")]
 
 _TYPES = {SourceKind.HLS: "HLS", SourceKind.VOD: "VOD", SourceKind.TS: "Live Continuous"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -13,7 +13,9 @@ from iptvd.protocols.stream_url import MAX_URL
 from iptvd.settings import Config
 from iptvd.stream_records import MOST, Stream, form_of, id_of
 from iptvd.streams import Posted, Streams
-from iptvd.web.operations import Call, Operation, Query, invalid
+from iptvd.web.api import Sliced
+from iptvd.web.bodies import check_extra
+from iptvd.web.operations import Call, Operation, Query
 from iptvd.web.request import Refusal, caller_of
 from iptvd.web.source_urls import check_headers, check_url, check_urls
 from iptvd.web.stream_facts import ClientTold, StreamFacts, StreamId, StreamTold, endpoint_of
@@ -21,11 +23,10 @@ from iptvd.web.stream_facts import ClientTold, StreamFacts, StreamId, StreamTold
 if TYPE_CHECKING:
     from iptvd.web.tree import Parts
 
-#: Further URLs, headers and metadata that a stream can have, and bytes of what else is kept with it.
+#: Further URLs, headers and metadata that a stream can have.
 MOST_URLS = 64
 MOST_HEADERS = 32
 MOST_METADATA = 64
-MOST_EXTRA = 16_384
 
 _MESSAGES = {
     Posted.CREATED: "Stream created",
@@ -36,6 +37,7 @@ _MESSAGES = {
 Url = Annotated[str, Meta(min_length=1, max_length=MAX_URL, description="http or https.")]
 Text = Annotated[str, Meta(max_length=1000)]
 Value = Text | int | float | bool | None
+Field = Annotated[str, Meta(max_length=200)]
 
 
 class NewStream(Struct, kw_only=True):
@@ -47,9 +49,9 @@ class NewStream(Struct, kw_only=True):
     ) = None
     user_agent: Annotated[str, Meta(max_length=512, description="Empty for ours.")] | None = None
     headers: Annotated[dict[str, str], Meta(max_length=MOST_HEADERS)] | None = None
-    metadata: Annotated[dict[str, Value], Meta(max_length=MOST_METADATA, description="Values become text.")] | None = (
-        None
-    )
+    metadata: (
+        Annotated[dict[Field, Value], Meta(max_length=MOST_METADATA, description="Values become text.")] | None
+    ) = None
     name: Annotated[Text, Meta(description="In the lineup; else metadata's name, title or channel_name.")] | None = (
         None
     )
@@ -143,7 +145,7 @@ _BY = (
 
 def streams_operations(parts: Parts) -> list[Operation]:
     """What can be done with streams."""
-    streams = StreamsApi(parts.streams, parts.config, parts.wall)
+    streams = StreamsApi(parts.streams, parts.config, parts.wall, parts.sliced)
     one, by = "/streams/{stream_id}", "/streams/by-metadata"
     active = Query("active_only", "Whether to leave out those that nobody watches; without a word, yes.", bool)
     keep = Query("exclude_channel_id", "Leaves those whose metadata has this id.")
@@ -161,19 +163,27 @@ def streams_operations(parts: Parts) -> list[Operation]:
 
 
 class StreamsApi:
-    """Does it."""
+    """
+    Does it.
 
-    def __init__(self, streams: Streams, config: Callable[[], Config], wall: Callable[[], float]) -> None:
+    :param wall: seconds since the epoch.
+    :param sliced: see `iptvd.slices.Slicer`.
+    """
+
+    def __init__(
+        self, streams: Streams, config: Callable[[], Config], wall: Callable[[], float], sliced: Sliced
+    ) -> None:
         self._streams = streams
         self._config = config
         self._wall = wall
+        self._sliced = sliced
         self._facts = StreamFacts(streams, config)
 
     async def create(self, call: Call) -> object:
         """Keep one, or what is different of it."""
         body: NewStream = call.body
         body.url = body.url.strip()
-        self._check(body, call.extra)
+        self._check(body)
         stream_id = id_of(body.url)
         former = self._streams.get(stream_id)
         if former is None and len(self._streams) >= MOST:
@@ -200,7 +210,7 @@ class StreamsApi:
             "channel_id": channel.id if channel is not None else None,
         }
 
-    def _check(self, body: NewStream, extra: Mapping[str, object]) -> None:
+    def _check(self, body: NewStream) -> None:
         """Refuse what cannot be kept."""
         private = self._config().allow_private_upstreams
         check_url("url", body.url, private)
@@ -208,8 +218,6 @@ class StreamsApi:
         check_headers(
             "headers", {**(body.headers or {}), **({"User-Agent": body.user_agent} if body.user_agent else {})}
         )
-        if len(msgspec.json.encode(extra)) > MOST_EXTRA:
-            raise invalid("", f"what is kept with a stream has at most {MOST_EXTRA} bytes")
 
     async def all(self, call: Call) -> object:
         """All that are kept."""
@@ -261,32 +269,34 @@ class StreamsApi:
 
     async def matching(self, call: Call) -> object:
         """Those that have it."""
-        field, value = call.query["field"], call.query["value"]
         active = call.query.get("active_only", True)
-        facts = [
-            self._facts.kept(stream_id, stream)
-            for stream_id, stream in self._streams.all()
-            if stream.metadata.get(field) == value
-        ]
-        found = [{**each, "url": each["current_url"]} for each in facts if each["is_active"] or not active]
+        found: list[dict[str, Any]] = []
+
+        def take(stream_id: str, stream: Stream) -> None:
+            facts = self._facts.kept(stream_id, stream)
+            if facts["is_active"] or not active:
+                found.append({**facts, "url": facts["current_url"]})
+
+        await self._each_having(call, take)
         return {
-            "filter": {"field": field, "value": value},
+            "filter": {"field": call.query["field"], "value": call.query["value"]},
             "active_only": active,
-            "matching_streams": found,
+            "matching_streams": iter(found),
             "total_matching": len(found),
             "total_clients": sum(each["client_count"] for each in found),
         }
 
     async def delete_matching(self, call: Call) -> object:
         """Delete those that have it."""
-        field, value = call.query["field"], call.query["value"]
         keep = call.query.get("exclude_channel_id")
         deleted: list[str] = []
         skipped: list[str] = []
-        for stream_id, stream in self._streams.all():
-            if stream.metadata.get(field) == value:
-                kept = keep is not None and stream.metadata.get("id") == keep
-                (skipped if kept else deleted).append(stream_id)
+
+        def take(stream_id: str, stream: Stream) -> None:
+            kept = keep is not None and stream.metadata.get("id") == keep
+            (skipped if kept else deleted).append(stream_id)
+
+        await self._each_having(call, take)
         if deleted:
             await self._streams.delete(deleted)
         reason = "excluded_by_channel_id"
@@ -297,9 +307,25 @@ class StreamsApi:
             len(deleted),
         )
 
+    async def _each_having(self, call: Call, take: Callable[[str, Stream], None]) -> None:
+        """Look through all that are kept, of which there may be thousands, for those with the metadata asked for."""
+        field, value = call.query["field"], call.query["value"]
+
+        def steps() -> Iterator[None]:
+            for stream_id, stream in self._streams.all():
+                if stream.metadata.get(field) == value:
+                    take(stream_id, stream)
+                yield
+
+        await self._sliced(steps())
+
 
 def _stream(body: NewStream, extra: Mapping[str, object], former: Stream) -> Stream:
-    """A stream as it is to be kept: what is said now, and what was said before of the rest."""
+    """
+    A stream as it is to be kept: what is said now, and what was said before of the rest.
+
+    :raises Refusal: when too much is kept for others.
+    """
     said: dict[str, Any] = {
         "failover_urls": body.failover_urls,
         "user_agent": body.user_agent,
@@ -310,7 +336,9 @@ def _stream(body: NewStream, extra: Mapping[str, object], former: Stream) -> Str
     if body.metadata is not None:
         said["metadata"] = {name: str(value) for name, value in body.metadata.items() if value is not None}
     changes = {name: value for name, value in said.items() if value is not None}
-    return msgspec.structs.replace(former, **changes, extra={**former.extra, **extra})
+    kept = {**former.extra, **extra}
+    check_extra(kept)
+    return msgspec.structs.replace(former, **changes, extra=kept)
 
 
 def _no_stream() -> Refusal:

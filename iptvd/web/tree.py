@@ -130,11 +130,13 @@ def build_tree(parts: Parts) -> Resource:
         on.guides,
         on.schedules,
         on.reach,
+        lambda: faces.hls.cached,
     )
     index = IndexResource(lineup, faces.hub.kind_of, parts.notices, lambda ids: on.reader.now_next(ids, wall()))
     operations = operations_of(parts)
-    root = ShortPaths(index, Router(operations, sliced), faces)
-    playlist = PlaylistResource(faces.lineup, faces.hub.kind_of, sliced)
+    tuners = TunersResource(faces, parts.tuners)
+    root = ShortPaths(index, Router(operations, sliced), faces, tuners.numbered)
+    playlist = PlaylistResource(faces.lineup, faces.hub.kind_of, sliced, faces.clock)
     brief = HealthResource(health.brief, managed=False, sliced=sliced)
     brief.putChild(b"detailed", HealthResource(health.detailed, managed=True, sliced=sliced))
     children: Iterable[tuple[bytes, Resource]] = (
@@ -151,7 +153,7 @@ def build_tree(parts: Parts) -> Resource:
         (b"api", _api(parts, operations)),
         *_guide(faces, on, wall),
         *login_pages(parts.admission, parts.passwords),
-        (b"hdhr", TunersResource(faces, parts.tuners)),
+        (b"hdhr", tuners),
         *tuner_children(faces, parts.tuners, EVERYTHING.name, ""),
     )
     for path, resource in children:

@@ -15,6 +15,7 @@ from iptvd.accounts import Accounts, User, new_token
 from iptvd.delivery.hub import Hub
 from iptvd.passwords import LONGEST, Passwords
 from iptvd.public import moment
+from iptvd.web.bodies import check_extra
 from iptvd.web.operations import Call, Operation, invalid
 from iptvd.web.request import Refusal
 
@@ -28,15 +29,13 @@ MOST = 10_000
 _EPOCH = datetime.fromtimestamp(0, UTC)
 # The end of a year that every calendar has.
 _LAST = datetime(9000, 12, 31, tzinfo=UTC).timestamp()
-#: Bytes of what a panel keeps with a user.
-MOST_EXTRA = 16_384
 
 Name = Annotated[
     str,
     Meta(
         # Python's $ is also before a line's end.
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}(?!\n)$",
-        description="Letters, digits, and . _ @ - after the first of them.",
+        description="Up to 64 letters, digits, and . _ @ - after the first of them.",
         examples=["anna"],
     ),
 ]
@@ -44,7 +43,8 @@ Token = Annotated[
     str,
     Meta(
         pattern=r"^([A-Za-z0-9_-]{8,128})?(?!\n)$",
-        description="Shows who asks: in URLs, and as the Xtream password. Where it is empty or left out, one is made.",
+        description="8 to 128 letters, digits, - and _. It shows who asks: in URLs, and as the Xtream password. Where "
+        "it is empty or left out, one is made.",
     ),
 ]
 Password = Annotated[
@@ -173,11 +173,8 @@ class UsersApi:
         await self._exclusively(self._remove, call)
 
     async def _exclusively(self, work: Callable[..., Awaitable[T]], *values: object) -> T:
-        await self._changing.acquire()
-        try:
+        async with self._changing:
             return await work(*values)
-        finally:
-            self._changing.release()
 
     async def _add(self, user: User, call: Call) -> User:
         if user.name in self._accounts.users:
@@ -240,8 +237,7 @@ def _changed(user: User, call: Call) -> User:
     """A user with what a body says, but for the password."""
     body: UserChange = call.body
     extra = {**user.extra, **{name: value for name, value in call.extra.items() if name not in _TOLD}}
-    if len(msgspec.json.encode(extra)) > MOST_EXTRA:
-        raise invalid("", f"the fields that mean nothing here have at most {MOST_EXTRA} bytes")
+    check_extra(extra)
     changed: dict[str, Any] = {"extra": extra}
     if body.token:
         changed["token"] = body.token

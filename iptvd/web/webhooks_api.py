@@ -12,6 +12,7 @@ from iptvd.kept_webhooks import KIND, Events, KeptWebhook, Retries, Secret, Time
 from iptvd.nearby import is_nearby, names_private
 from iptvd.protocols.urls import split_url
 from iptvd.records import Record
+from iptvd.web.bodies import check_extra
 from iptvd.web.operations import Call, Operation, Query, invalid
 from iptvd.web.request import Refusal
 from iptvd.webhook_settings import MOST, Webhook, webhook_url
@@ -83,6 +84,7 @@ class WebhooksApi:
         present = hooks.kept.get(url)
         if present is None and len(hooks.kept) >= MOST:
             raise Refusal(409, f"There are {MOST} webhooks: remove one first.")
+        check_extra(call.extra)
         record = _record(asked, url, present)
         await hooks.records.put(KIND, url, {**call.extra, **record})
         return Added("Webhook added successfully", url, _names(asked.events or []))

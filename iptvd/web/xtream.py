@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from twisted.web.resource import Resource
 
+from iptvd.web.answering import AnswerResource
 from iptvd.web.api import Folder
-from iptvd.web.request import AnswerResource
+from iptvd.web.kept_channels import KeptChannels
 from iptvd.web.xtream_api import PanelApi, PlayerApi, XtreamApi
 from iptvd.web.xtream_body import Bodies
 from iptvd.web.xtream_catalogue import Catalogues
@@ -49,7 +50,7 @@ def xtream_children(parts: Parts, playlist: AnswerResource, guide: AnswerResourc
     yield b"get.php", PlaylistScript(playlist)
     yield b"get_playlist.php", PlaylistScript(playlist)
     yield b"xmltv.php", GuideScript(guide)
-    yield b"live", LiveResource(faces)
+    yield b"live", LiveResource(faces, KeptChannels(parts.admission.records, parts.lineup).find)
     yield b"movie", MediaResource(faces)
     yield b"series", MediaResource(faces)
     yield b"timeshift", TimeshiftResource(faces)

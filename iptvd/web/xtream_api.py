@@ -15,8 +15,9 @@ from iptvd.accounts import Accounts, User
 from iptvd.delivery.hub import Hub
 from iptvd.epg.reading import GuideReader
 from iptvd.model import Channel, ChannelKind, Programme
+from iptvd.web.answering import AnswerResource
 from iptvd.web.playlist import groups_of
-from iptvd.web.request import AnswerResource, argument, caller_of, is_current, require_viewer, send, who_of
+from iptvd.web.request import argument, caller_of, is_current, require_viewer, send, who_of
 from iptvd.web.xtream_body import Bodies, Body
 from iptvd.web.xtream_catalogue import Catalogues, Shelf
 from iptvd.web.xtream_guide import DAY, MOST, SHORT, listings

@@ -7,28 +7,21 @@ begin, and that is filled in, and packed, as each of them takes it.
 
 from __future__ import annotations
 
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from json.encoder import encode_basestring
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import Request
-from zope.interface import implementer
 
 from iptvd.web.api import Sliced
-from iptvd.web.filling import ANY_BASE
-from iptvd.web.request import accepts_gzip
+from iptvd.web.filling import MARK, send_pieces
 
 #: Bytes of bodies that are kept, and how many.
 CACHE_BYTES = 64 * 1024 * 1024
 CACHE_ENTRIES = 256
-#: Seconds in which a client has to take something.
-PATIENCE = 60.0
-
-_MARK = ANY_BASE.encode()
 
 
 def array(batches: Iterable[Iterable[str]]) -> Iterator[bytes]:
@@ -138,37 +131,22 @@ class Bodies:
 
         :param base_url: what the client's links begin with.
         """
-        base = encode_basestring(base_url)[1:-1].encode()
-        packer = None
-        if accepts_gzip(request):
-            request.setHeader("Content-Encoding", "gzip")
-            # Level 1: see `iptvd.web.playlist`.
-            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-        pace = _Pace(request, self._clock)
-        index = 0
+        base, taken = encode_basestring(base_url)[1:-1].encode(), 0
 
-        def steps() -> Iterator[None]:
-            nonlocal index
-            while not pace.paused and (piece := body.piece(index)) is not None:
-                filled = piece.replace(_MARK, base)
-                request.write(packer.compress(filled) if packer is not None else filled)
-                index += 1
-                yield
+        def pieces() -> Iterator[bytes | None]:
+            nonlocal taken
+            while not (body.whole and body.piece(taken) is None):
+                piece = body.piece(taken)
+                if piece is not None:
+                    taken += 1
+                    piece = piece.replace(MARK, base)
+                yield piece
 
-        request.registerProducer(pace, True)
-        try:
-            while not (body.whole and body.piece(index) is None):
-                await self._sliced(steps())
-                await pace.room()
-                if body.piece(index) is None:
-                    await body.more()
-        finally:
-            pace.stopProducing()
-            if request.channel is not None:
-                request.unregisterProducer()
-        if packer is not None:
-            request.write(packer.flush())
-        request.finish()
+        async def more() -> None:
+            if body.piece(taken) is None:
+                await body.more()
+
+        await send_pieces(request, pieces(), self._sliced, self._clock, more)
 
     def _write(self, body: Body, pieces: Iterator[bytes], key: object = None) -> None:
         def done(result: object) -> None:
@@ -189,43 +167,3 @@ class Bodies:
         while len(self._kept) > 1 and (size > CACHE_BYTES or len(self._kept) > CACHE_ENTRIES):
             _, oldest = self._kept.popitem(last=False)
             size -= oldest.size
-
-
-@implementer(IPushProducer)
-class _Pace:
-    """Keeps to the pace at which a client takes what it gets, and lets it go when that is nothing."""
-
-    def __init__(self, request: Request, clock: IReactorTime) -> None:
-        self._abort: Callable[[], object] = request.channel.forceAbortClient
-        self._clock = clock
-        self._timer: IDelayedCall | None = None
-        self._room: Deferred[None] | None = None
-
-    @property
-    def paused(self) -> bool:
-        """Whether the client takes nothing now."""
-        return self._room is not None
-
-    async def room(self) -> None:
-        """Wait until the client takes more."""
-        if self._room is not None:
-            await self._room
-
-    def pauseProducing(self) -> None:
-        """It takes nothing now."""
-        if self._room is None:
-            self._room = Deferred()
-            self._timer = self._clock.callLater(PATIENCE, self._abort)
-
-    def resumeProducing(self) -> None:
-        """It has taken everything."""
-        room, self._room = self._room, None
-        self.stopProducing()
-        if room is not None and not room.called:
-            room.callback(None)
-
-    def stopProducing(self) -> None:
-        """It has left: whoever waits for room is told by the request."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
 from attrs import evolve, frozen
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from iptvd.kept_provider import NAME, key_of
 from iptvd.model import Channel, ChannelKind
-from iptvd.own_channels import KIND
+from iptvd.web.answering import AnswerResource
 from iptvd.web.archive import query_of, recording_asked
-from iptvd.web.request import AnswerResource, Refusal, argument, refuse
+from iptvd.web.request import Refusal, argument
 from iptvd.web.router import Router
 from iptvd.web.site import Root, nothing
 from iptvd.web.stream import Faces, StreamResource
+from iptvd.web.xtream_api import PhpResource
 from iptvd.web.xtream_login import judge_login
 
 _FILE = re.compile(r"([0-9]{1,10})(?:\.([A-Za-z0-9]{1,8}))?")
@@ -40,7 +40,7 @@ class Asked:
     """
     What is to be played.
 
-    :ivar name: the id of a channel, or what a panel knows it by where ``of_panel`` is set.
+    :ivar name: the id of a channel, empty for none.
     :ivar form: the ending, in lower case, or empty.
     :ivar past: from when on, in seconds since the epoch, and for how many of them, 0 for until now; None for what is
         on now.
@@ -48,7 +48,6 @@ class Asked:
 
     name: str
     form: str = ""
-    of_panel: bool = False
     past: tuple[int, int] | None = None
 
 
@@ -95,8 +94,6 @@ class PlayResource(StreamResource):
 
     async def answer(self, request: Request) -> bytes | None:
         """Play it, or lead to where it is played."""
-        if self._asked.of_panel:
-            self._name = self._id_of(self._asked.name)
         channel, form = self._channel(request)
         past, arguments = self._asked.past, {}
         if past is not None:
@@ -116,14 +113,6 @@ class PlayResource(StreamResource):
             return channel, ""
         return channel, "m3u8" if form == "m3u" else form or "ts"
 
-    def _id_of(self, name: str) -> str:
-        """The id of the channel that a panel knows by this name; else it may be the id itself."""
-        key = key_of(KIND, name)
-        channels = self._faces.lineup().channels
-        found = (each for each in channels if any(own == NAME and entry.key == key for own, entry in each.entries))
-        channel = next(found, None)
-        return str(channel.id) if channel is not None else name
-
 
 class MediaResource(AnswerResource):
     """
@@ -133,25 +122,19 @@ class MediaResource(AnswerResource):
     """
 
     open_to_pages = True
-    #: Whether it can be asked by POST, too.
-    posted = False
+    # The path says who asks.
+    guarded = False
 
     def __init__(self, faces: Faces, parts: int = 2) -> None:
         super().__init__()
         self.faces = faces
         self._parts = parts
 
-    def render(self, request: Request) -> Any:
-        """Judge who asks, then have it played."""
+    async def answer(self, request: Request) -> bytes | None:
+        """Judge who asks, then play it."""
         path = [part.decode("utf-8", "replace") for part in cast("list[bytes]", request.postpath)]
         request.postpath = []
-        try:
-            asked = self.asked(request, path)
-        except Refusal as error:
-            return refuse(request, error)
-        resource = PlayResource(self.faces, asked)
-        posted = self.posted and request.method == b"POST"
-        return resource.render_GET(request) if posted else resource.render(request)
+        return await PlayResource(self.faces, self.asked(request, path)).guarded_answer(request)
 
     def asked(self, request: Request, path: Sequence[str]) -> Asked:
         """
@@ -164,19 +147,24 @@ class MediaResource(AnswerResource):
         judge_login(request, path[0], path[1])
         return file_asked(path[-1])
 
-    async def answer(self, request: Request) -> bytes | None:
-        """What is played answers."""
-        raise NotImplementedError
-
 
 class LiveResource(MediaResource):
-    """``/live``: here, too, what panels give their viewers, ``/live/stream_<id>.m3u8?token=…``."""
+    """
+    ``/live``: here, too, what panels give their viewers, ``/live/stream_<id>.m3u8?token=…``.
+
+    :param named: gives the channel that a panel knows by a name, or that has an id.
+    """
+
+    def __init__(self, faces: Faces, named: Callable[[str], Channel | None]) -> None:
+        super().__init__(faces)
+        self._named = named
 
     def asked(self, request: Request, path: Sequence[str]) -> Asked:
         """See `MediaResource.asked`."""
         match = _OF_PANEL.fullmatch(path[0]) if len(path) == 1 else None
         if match is not None:
-            return Asked(match[1], match[2] or "", of_panel=True)
+            channel = self._named(match[1])
+            return Asked(str(channel.id) if channel is not None else "", match[2] or "")
         return super().asked(request, path)
 
 
@@ -192,10 +180,8 @@ class TimeshiftResource(MediaResource):
         return past_asked(asked, path[3], path[2])
 
 
-class TimeshiftQuery(MediaResource):
+class TimeshiftQuery(PhpResource, MediaResource):
     """``/streaming/timeshift.php``: the same by arguments, of which user and token have been judged already."""
-
-    posted = True
 
     def asked(self, request: Request, path: Sequence[str]) -> Asked:
         """See `MediaResource.asked`."""
@@ -208,17 +194,26 @@ class TimeshiftQuery(MediaResource):
 
 
 class ShortPaths(Root):
-    """The top of the tree, where ``/<user>/<token>/<id>`` is what ``/live/<user>/<token>/<id>`` is."""
+    """
+    The top of the tree, where ``/<user>/<token>/<id>`` is what ``/live/<user>/<token>/<id>`` is.
 
-    def __init__(self, index: Resource, router: Router, faces: Faces) -> None:
+    :param others: gives what else is below a name there, None where nothing is.
+    """
+
+    def __init__(
+        self, index: Resource, router: Router, faces: Faces, others: Callable[[bytes], Resource | None]
+    ) -> None:
         super().__init__(index, router)
         self._router = router
         self._media = MediaResource(faces)
+        self._others = others
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """What is asked for in three parts, or nothing."""
+        """What is asked for in three parts, or one of the others, or nothing."""
         rest = cast("list[bytes]", request.postpath)
-        if self._router.begins(path) or len(rest) != 2 or _FILE.fullmatch(rest[1].decode("utf-8", "replace")) is None:
+        if self._router.begins(path):
             return nothing()
+        if len(rest) != 2 or _FILE.fullmatch(rest[1].decode("utf-8", "replace")) is None:
+            return self._others(path) or nothing()
         rest.insert(0, path)
         return self._media

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.web.server import Request
 
-from iptvd.web.request import AnswerResource, Refusal, argument
+from iptvd.web.answering import AnswerResource
+from iptvd.web.request import Refusal, argument
 from iptvd.web.xtream_api import PhpResource
 
 #: What the playlist calls the forms that clients ask for.

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from threading import Thread
+from typing import Any
 from unittest.mock import patch
 
 from iptvd.ctl import api
@@ -22,7 +23,7 @@ class ApiTests(CtlCase):
         super().setUp()
         self.api = self.api_of(self.double.url)
 
-    def api_of(self, url: str, token: str = "t0ken", timeout: float = 5.0) -> Api:
+    def api_of(self, url: str, token: str = "t0ken", timeout: float = 30.0) -> Api:
         return Api(Place(url, token, "option --url", ("A note.",), url), timeout)
 
     def ended(self, status: Exit, *path: str, of: Api | None = None) -> str:
@@ -109,6 +110,11 @@ class ApiTests(CtlCase):
 
     def test_no_such_host(self) -> None:
         """A name that nobody has is a sentence."""
+
+        def unknown(*_: object) -> Any:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        self.patch(socket, "getaddrinfo", unknown)
         self.assertIn("cannot be reached", self.ended(Exit.UNREACHABLE, "a", of=self.api_of("http://nowhere.invalid")))
 
     def raw(self, *pieces: bytes) -> Api:
@@ -129,7 +135,7 @@ class ApiTests(CtlCase):
         thread = Thread(target=serve, daemon=True)
         thread.start()
         self.addCleanup(thread.join, 10)
-        return self.api_of(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=0.3 if not pieces else 5.0)
+        return self.api_of(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30.0 if pieces else 0.3)
 
     def test_silence(self) -> None:
         """A daemon that says nothing is given up."""
@@ -159,7 +165,7 @@ class ApiTests(CtlCase):
         double.table["GET /a"] = Reply({})
         self.assertIn("(self-signed certificate): ", self.ended(Exit.UNREACHABLE, "a", of=self.api_of(double.url)))
         self.assertEqual(double.asked, [])
-        self.assertEqual(Api(self.api_of(double.url).place, 5.0, verify=False).get("a"), {})
+        self.assertEqual(Api(self.api_of(double.url).place, 30.0, verify=False).get("a"), {})
         with patch.dict(os.environ, {"SSL_CERT_FILE": str(pem)}):
             self.assertEqual(self.api_of(double.url).get("a"), {})
 

@@ -16,9 +16,11 @@ T = TypeVar("T")
 
 #: Seconds after which a server that says nothing fails the test.
 TIMEOUT = 15.0
+#: Seconds that something may take at all: programs to come up and to end, what they are to do to be done.
+PATIENCE = 30.0
 
 
-def wait_for(look: Callable[[], T | None], timeout: float = TIMEOUT, what: str = "") -> T:
+def wait_for(look: Callable[[], T | None], timeout: float = PATIENCE, what: str = "") -> T:
     """
     Look again and again until there is something to see.
 

@@ -27,8 +27,8 @@ HOUR = 3600
 
 
 def hours(channel: str, title: str, count: int = 4) -> list[Shown]:
-    """Programmes of an hour each, the first of them on now: half an hour after a full one."""
-    begin = int(time.time()) // HOUR * HOUR - HOUR
+    """Programmes of an hour each, the second of them on now, and for half an hour yet: longer than any test takes."""
+    begin = int(time.time()) // 60 * 60 - HOUR - HOUR // 2
     return [
         Shown(channel, begin + n * HOUR, begin + (n + 1) * HOUR, f"{title} {n}", f"<desc>About {title}</desc>")
         for n in range(count)

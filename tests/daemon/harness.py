@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.daemon.client import HttpServer, Response, wait_for
-from tests.daemon.process import PATIENCE, ChildProcess, clean_environment
+from tests.daemon.client import PATIENCE, HttpServer, Response, wait_for
+from tests.daemon.process import ChildProcess, clean_environment
 
 
 def free_port() -> int:

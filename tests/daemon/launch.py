@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from attrs import frozen
@@ -65,6 +68,14 @@ def refused(folder: Path, *arguments: str, environment: Mapping[str, str] | None
     assert len(lines) == 1, ended
     assert lines[0].startswith("iptvd: "), ended
     return lines[0].removeprefix("iptvd: ")
+
+
+@contextmanager
+def alone_with(what: str) -> Iterator[None]:
+    """Have for oneself what there is once on a machine, such as a port that everybody knows, until the others may."""
+    with (Path(gettempdir()) / f"iptvd-tests-{what}.lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
 
 
 def without(daemon: Daemon, option: str) -> Daemon:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tests.daemon.client import wait_for
+from tests.daemon.client import PATIENCE, wait_for
 from tests.daemon.harness import Daemon
 from tests.daemon.judges import Decoded, Probed, decode, probe
 from tests.daemon.launch import stream_ids
@@ -105,11 +105,11 @@ class Playing(Daemon):
         assert isinstance(value, dict)
         return int(value["total_active_streams"])
 
-    def wait_for_active(self, count: int, timeout: float = 10.0) -> None:
+    def wait_for_active(self, count: int, timeout: float = PATIENCE) -> None:
         """Wait until there are so many sessions."""
         wait_for(lambda: self.active() == count, timeout, f"{count} sessions")
 
-    def wait_for_rest(self, name: str, timeout: float = 10.0) -> None:
+    def wait_for_rest(self, name: str, timeout: float = PATIENCE) -> None:
         """Wait until a shared channel is not on any more."""
         wait_for(lambda: name not in self._on_air(), timeout, f"the end of the broadcast of {name}")
 
@@ -118,7 +118,7 @@ class Playing(Daemon):
         assert isinstance(detailed, dict)
         return [each["channel"] for each in detailed["broadcasts"]]
 
-    def outcome_of(self, before: Counter[str], timeout: float = 10.0) -> str:
+    def outcome_of(self, before: Counter[str], timeout: float = PATIENCE) -> str:
         """
         Wait for the one session that ended since ``before``, and tell how.
 

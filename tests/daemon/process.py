@@ -11,10 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.daemon.client import wait_for
-
-#: Seconds a program gets to come up, and to end when it is asked to.
-PATIENCE = 30.0
+from tests.daemon.client import PATIENCE, wait_for
 
 
 def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:

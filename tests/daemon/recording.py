@@ -18,7 +18,7 @@ from typing import Any, Self
 import av
 from attrs import frozen
 
-from tests.daemon.client import TIMEOUT, HttpServer, wait_for
+from tests.daemon.client import PATIENCE, HttpServer, wait_for
 from tests.daemon.judges import Verdict, judge
 from tests.daemon.launch import facts
 
@@ -119,14 +119,14 @@ class Recorder:
         """Read again."""
         self._paused.clear()
 
-    def wait_for_bytes(self, count: int, timeout: float = TIMEOUT) -> Self:
+    def wait_for_bytes(self, count: int, timeout: float = PATIENCE) -> Self:
         """Wait until there are so many more bytes than now."""
         wanted = len(self._kept) + count
         wait_for(lambda: len(self._kept) >= wanted or self.ending, timeout, f"{count} bytes more")
         assert not self.ending, f"{self.ending} {wanted - len(self._kept)} bytes too early"
         return self
 
-    def wait_for_end(self, timeout: float = TIMEOUT) -> str:
+    def wait_for_end(self, timeout: float = PATIENCE) -> str:
         """Wait until the other side ends it."""
         return wait_for(lambda: self.ending, timeout, "the end of the stream")
 
@@ -144,7 +144,7 @@ class Recorder:
         self.stop()
 
 
-def wait_for_all(recorders: Iterable[Recorder], count: int, timeout: float = TIMEOUT) -> None:
+def wait_for_all(recorders: Iterable[Recorder], count: int, timeout: float = PATIENCE) -> None:
     """Wait until each of them has got so many more bytes than now."""
     recorders = list(recorders)
     with ThreadPoolExecutor(len(recorders)) as pool:

@@ -43,6 +43,16 @@ class Script:
         """What its command line does with ``create``."""
         return self.call("POST", "/streams", {"url": url, "failover_urls": list(failover), **more})
 
+    def fail_over(self, stream_id: str) -> Any:
+        """The answer to going over to the next URL; where that takes long, as it is then, once it has been done."""
+        before = self.stream(stream_id)["current_url"]
+        told = self.call("POST", f"/streams/{stream_id}/failover")
+        assert self.status == 200, told
+        if "being tried" in told["message"]:
+            wait_for(lambda: self.stream(stream_id)["current_url"] != before, what="the next URL")
+            return {**told, "current_url": self.stream(stream_id)["current_url"]}
+        return told
+
     def stats(self) -> Any:
         """The same with ``stats``."""
         return self.call("GET", "/stats")

@@ -136,5 +136,6 @@ def test_how_we_are(daemon: Playing) -> None:
     assert call(daemon, "GET", "/api/health")["status"] == "ok"
     told = call(daemon, "GET", "/api/stats")
     assert 0 < told["memory_percent"] < 100
-    assert 0 < told["disk_percent"] <= 100
+    # A large disk may be as good as empty.
+    assert 0 <= told["disk_percent"] <= 100
     assert told["active_streams"] == 0

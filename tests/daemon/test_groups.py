@@ -15,7 +15,7 @@ import pytest
 from tests.daemon.client import wait_for
 from tests.daemon.guides import hours, serve, validated, wait_for_now
 from tests.daemon.judges import judge
-from tests.daemon.launch import stream_ids
+from tests.daemon.launch import alone_with, stream_ids
 from tests.daemon.playing import Own, Playing, playing, watch
 from tests.epg.guide import xmltv
 from tests.simulators.running import OriginProcess
@@ -24,9 +24,11 @@ pytestmark = pytest.mark.daemon
 
 SETTINGS = """
 epg = ["{guide}"]
-hdhomerun_discovery = true
 hdhomerun_tuners = ["bob?user=bob", "news?group=News"]
 """
+DISCOVERY = 'hdhomerun_discovery = true\nhdhomerun_tuners = ["bob?user=bob", "news?group=News"]\n'
+#: Who comes from elsewhere, and may not manage.
+FOREIGN = {"X-Forwarded-For": "203.0.113.9"}
 BOB, EVE = "bobs-token-0123456789", "eves-token-0123456789"
 #: What needs a user as soon as there are any.
 FACES = ("/", "/playlist.m3u8", "/epg.xml", "/api/channels", "/api/events", "/api/search?q=one", "/discover.json")
@@ -44,17 +46,22 @@ def daemon(shared_origin: OriginProcess, tmp_path_factory: pytest.TempPathFactor
     ]
     with playing(tmp_path_factory.mktemp("groups"), channels, toml=SETTINGS.format(guide=guide)) as running:
         wait_for_now(running, {"Channel News": "Bulletin 1", "Channel Sports": "Match 1"})
-        for user in (
-            {"username": "bob", "token": BOB, "groups": ["News"], "max_connections": 2},
-            {"username": "eve", "token": EVE},
-        ):
-            made = running.post_json("/api/users", user)
-            assert made.status == 201, made
+        add_users(running)
         yield running
         running.assert_balanced()
         log = running.log_text()
         assert BOB not in log
         assert EVE not in log
+
+
+def add_users(daemon: Playing) -> None:
+    """Have the daemon know both."""
+    for user in (
+        {"username": "bob", "token": BOB, "groups": ["News"], "max_connections": 2},
+        {"username": "eve", "token": EVE},
+    ):
+        made = daemon.post_json("/api/users", user)
+        assert made.status == 201, made
 
 
 def listed(daemon: Playing, path: str) -> dict[str, str]:
@@ -74,9 +81,10 @@ def told(daemon: Playing, path: str) -> Any:
 
 
 def test_without_a_token(daemon: Playing) -> None:
-    """Who shows no token sees nothing, and nor does who shows a wrong one."""
+    """Who shows no token sees nothing, and nor does who shows a wrong one; the machine itself may list channels."""
     for path in FACES:
-        assert daemon.get(path).status == 401, path
+        assert daemon.get(path, FOREIGN).status == 401, path
+        assert daemon.get(path).status == (200 if path.startswith("/api/") else 401), path
     assert daemon.get("/~wrong/playlist.m3u8").status == 403
 
 
@@ -153,25 +161,28 @@ def test_tuners(daemon: Playing) -> None:
     watch(channel["URL"], 1.0).assert_plays()
     assert daemon.get("/hdhr/news/lineup.json").status == 401
     assert daemon.get(f"/~{EVE}/hdhr/bob/lineup.json").status == 403
-    assert daemon.get("/hdhr/bob/lineup.json", {"X-Forwarded-For": "203.0.113.9"}).status == 401
+    assert daemon.get("/hdhr/bob/lineup.json", FOREIGN).status == 401
     names = [each["GuideName"] for each in told(daemon, f"/~{BOB}/lineup.json")]
     assert (names, len(told(daemon, f"/~{EVE}/lineup.json"))) == (["Channel News"], 2)
 
 
 @pytest.mark.skipif(shutil.which("hdhomerun_config") is None, reason="there is no hdhomerun_config")
-def test_found(daemon: Playing) -> None:
+def test_found(shared_origin: OriginProcess, tmp_path: Path) -> None:
     """SiliconDust's own program finds the user's tuner, and none that it could not use."""
-    own = told(daemon, "/hdhr/bob/discover.json")["DeviceID"]
-    others = {told(daemon, f"/~{EVE}{prefix}/discover.json")["DeviceID"] for prefix in ("", "/hdhr/news")}
+    channels = [Own("Channel News", shared_origin.at("/live/news.ts"), 'group = "News"')]
+    # Of several daemons that answer there one hears a datagram.
+    with alone_with("discovery"), playing(tmp_path, channels, toml=DISCOVERY) as daemon:
+        add_users(daemon)
+        own = told(daemon, "/hdhr/bob/discover.json")["DeviceID"]
+        others = {told(daemon, f"/~{EVE}{prefix}/discover.json")["DeviceID"] for prefix in ("", "/hdhr/news")}
 
-    def found() -> set[str] | None:
-        command = ["hdhomerun_config", "discover", "127.0.0.1"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-        ids = set(re.findall(r"^hdhomerun device ([0-9A-F]{8}) found", done.stdout, re.MULTILINE))
-        return ids if own in ids else None
+        def found() -> set[str] | None:
+            command = ["hdhomerun_config", "discover", "127.0.0.1"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+            ids = set(re.findall(r"^hdhomerun device ([0-9A-F]{8}) found", done.stdout, re.MULTILINE))
+            return ids if own in ids else None
 
-    # The machine may have another daemon that answers there, and one datagram goes to one of them.
-    assert not wait_for(found, what=f"the tuner {own}") & others
+        assert not wait_for(found, what=f"the tuner {own}") & others
 
 
 def test_limit(daemon: Playing) -> None:

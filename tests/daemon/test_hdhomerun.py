@@ -13,23 +13,28 @@ import pytest
 
 from tests.daemon.client import wait_for
 from tests.daemon.judges import judge
+from tests.daemon.launch import alone_with
 from tests.daemon.playing import Own, Playing, playing, watch
 from tests.simulators.running import OriginProcess
 
 pytestmark = pytest.mark.daemon
 
 UPNP = "{urn:schemas-upnp-org:device-1-0}"
-SETTINGS = 'max_streams = 2\nhdhomerun_discovery = true\nhdhomerun_tuners = ["sports?group=Sports"]\n'
+SETTINGS = (
+    'max_streams = 2\nhdhomerun_discovery = true\nhdhomerun_tuners = ["sports?group=Sports", "news?group=News"]\n'
+)
 
 
 @pytest.fixture(scope="module")
 def daemon(shared_origin: OriginProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playing]:
-    """A daemon with two tuners."""
+    """A daemon with three tuners."""
     channels = [
         Own("News", shared_origin.at("/live/news.ts"), 'group = "News"'),
         Own("Sports", shared_origin.at("/hls-live/plain/index.m3u8"), 'group = "Sports"'),
     ]
-    with playing(tmp_path_factory.mktemp("hdhomerun"), channels, toml=SETTINGS) as running:
+    # Of several daemons that answer those who look for tuners one hears a datagram.
+    folder = tmp_path_factory.mktemp("hdhomerun")
+    with alone_with("discovery"), playing(folder, channels, toml=SETTINGS) as running:
         yield running
         running.assert_balanced()
 
@@ -51,9 +56,8 @@ def found() -> dict[str, str]:
 @pytest.mark.skipif(shutil.which("hdhomerun_config") is None, reason="there is no hdhomerun_config")
 def test_found(daemon: Playing) -> None:
     """SiliconDust's own program finds each tuner by the id that its documents tell, and finds it again later."""
-    ids = {told(daemon, f"{prefix}/discover.json")["DeviceID"] for prefix in ("", "/hdhr/sports")}
-    assert len(ids) == 2
-    # The machine may have another daemon that answers there, and one datagram goes to one of them.
+    ids = {told(daemon, f"{prefix}/discover.json")["DeviceID"] for prefix in ("", "/hdhr/sports", "/hdhr/news")}
+    assert len(ids) == 3
     wait_for(lambda: ids <= set(found()), what=f"the tuners {ids}")
     daemon.restart()
     wait_for(lambda: ids <= set(found()), what=f"the tuners {ids} again")

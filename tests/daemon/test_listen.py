@@ -20,10 +20,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.daemon.client import TIMEOUT, wait_for
+from tests.daemon.client import PATIENCE, TIMEOUT, wait_for
 from tests.daemon.harness import Daemon, free_port
 from tests.daemon.launch import begin, without
-from tests.daemon.process import PATIENCE
 
 pytestmark = pytest.mark.daemon
 

@@ -186,7 +186,7 @@ def test_a_life(listening: Playing, receiver: Receiver) -> None:
     assert all(told["data"]["channel"] == channel for kind, _, told in page.events if kind != "slots")
     assert (switch["data"]["from"], switch["data"]["to"]) == ("first/0", "second/1")
     assert (gone["data"]["outcome"], gone["stream_id"]) == ("viewer_left", str(channel["id"]))
-    assert gone["data"]["bytes"] > FAILS
+    assert gone["data"]["bytes_served"] > FAILS
 
     wait_for(lambda: len(receiver.given) == 2, what="both deliveries")
     for (path, headers, body), told in zip(receiver.given, (switch, gone), strict=True):

@@ -91,6 +91,7 @@ def test_counted_once(hls: Playing, origin: OriginProcess) -> None:
     assert [session["face"] for session in detailed["sessions"]] == ["hls", "hls"]
     assert all(session["bytes"] > 10_000 for session in detailed["sessions"])
     assert (detailed["active_channels"], detailed["total_active_streams"]) == (1, 2)
+    assert detailed["cache_size"] > 0
 
 
 def test_plays(hls: Playing, origin: OriginProcess) -> None:

@@ -30,6 +30,7 @@ SETTINGS = """
 defaults
   mode tcp
   timeout connect 5s
+  timeout check 5s
   timeout client 60s
   timeout server 60s
 """

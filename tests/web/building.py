@@ -196,7 +196,7 @@ class Tree:
         #: What is on at a channel and comes then, by its id.
         self.on: dict[int, NowNext] = {}
         self.root = Root(IndexResource(service, self.hub.kind_of, lambda: self.notices, self._now_next))
-        self.playlist = PlaylistResource(lambda: self.shown.lineup, self.hub.kind_of, sliced)
+        self.playlist = PlaylistResource(lambda: self.shown.lineup, self.hub.kind_of, sliced, self.clock)
         brief = HealthResource(health.brief, managed=False, sliced=sliced)
         brief.putChild(b"detailed", HealthResource(health.detailed, managed=True, sliced=sliced))
         self.add("playlist.m3u8", self.playlist)

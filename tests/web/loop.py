@@ -287,27 +287,26 @@ class Stage:
         self.taken = 204
         hooks = Webhooks(on.activity, self._post, loop, Random(1))
         self.webhooks = KeptWebhooks(self.admission.records, hooks)
-        self.root = build_tree(
-            Parts(
-                self.faces,
-                service,
-                logos,
-                self.metrics,
-                lag,
-                wall,
-                list,
-                sliced,
-                on,
-                self.tuners,
-                self.admission,
-                lambda: self.config,
-                offload,
-                Passwords(offload),
-                self.webhooks,
-                KeptOn(self.live, wall),
-                self.streams,
-            )
+        self.parts = Parts(
+            self.faces,
+            service,
+            logos,
+            self.metrics,
+            lag,
+            wall,
+            list,
+            sliced,
+            on,
+            self.tuners,
+            self.admission,
+            lambda: self.config,
+            offload,
+            Passwords(offload),
+            self.webhooks,
+            KeptOn(self.live, wall),
+            self.streams,
         )
+        self.root = build_tree(self.parts)
         self.site = IptvdSite(self.root, lambda: self.admission.access, self.admission.logins, loop)
         self.ends: list[tuple[Outcome | None, str]] = []
         counted = self.metrics.session_ended

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from iptvd.delivery.reach import Reach
 from iptvd.epg.reading import GuideReader
 from iptvd.epg.schema import open_to_write, timed_id
 from iptvd.lineup import Lineup
+from iptvd.lineup_service import LineupService
 from iptvd.model import Channel, Programme
 from iptvd.web.api import Folder
 from iptvd.web.channels_api import ChannelsApi, ChannelsResource
 from iptvd.web.guide_api import EventsResource, MatchesResource, SearchResource
+from iptvd.web.kept_channels import KeptChannels
 from tests.doubles import offload, sliced
 from tests.epg.guide import Shown, show, take_in, xmltv
 from tests.web.building import HOME, Answer, Tree
@@ -40,7 +42,14 @@ class OnAir(Tree):
         self.asked_short: list[int] = []
         api, epg = Folder(), Folder()
         channels = ChannelsApi(
-            lambda: self.shown.lineup, self.hub.kind_of, self.reach.of, self.reader, self._short, lambda: NOW, sliced
+            lambda: self.shown.lineup,
+            self.hub.kind_of,
+            self.reach.of,
+            self.reader,
+            self._short,
+            lambda: NOW,
+            sliced,
+            KeptChannels(self.admission.records, cast(LineupService, self.shown)),
         )
         api.putChild(b"channels", ChannelsResource(channels))
         api.putChild(b"events", EventsResource(self.reader, lambda: NOW, sliced))

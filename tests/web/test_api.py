@@ -10,10 +10,11 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
+from iptvd.accounts import User
 from iptvd.model import Programme
 from iptvd.web.api import MAX_WORDS, JsonResource, flag_of, number_of, programme_facts, time_of, words_of
-from tests.doubles import sliced
-from tests.web.building import STRANGER, Later, Tree, query
+from tests.doubles import join, sliced
+from tests.web.building import OPERATOR, STRANGER, Later, Tree, query
 
 
 class Telling(JsonResource):
@@ -101,6 +102,14 @@ class JsonTests(SynchronousTestCase):
         """Whoever may not watch is told nothing."""
         self.tree.add("told", Telling({"a": 1}))
         self.assertEqual(self.tree.ask("/told", peer=STRANGER).status, 403)
+
+    def test_who_manages(self) -> None:
+        """Who manages from this machine is told with users too, but no page of another site that they look at."""
+        self.tree.add("told", Telling({"a": 1}))
+        join(self.tree.admission, User("anna", "anna-token"))
+        self.assertEqual(self.tree.ask("/told", peer=OPERATOR).plain, '{"a":1}\n')
+        self.assertEqual(self.tree.ask("/told", ("Origin", "http://elsewhere.test"), peer=OPERATOR).status, 401)
+        self.assertEqual(self.tree.ask("/told", peer=STRANGER).status, 401)
 
     def test_head_and_others(self) -> None:
         """HEAD has the head alone; to change something is not possible."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from io import BytesIO
 from typing import Annotated, Any
 
@@ -45,7 +46,17 @@ class Whole(Struct):
     """A whole."""
 
     parts: list[Part]
-    sizes: dict[str, int] = {}
+    sizes: dict[Annotated[str, Meta(max_length=3)], int] = {}
+
+
+Code = Annotated[str, Meta(pattern=r"^[a-z]+(?!\n)$", description="Small letters and nothing else.")]
+
+
+class Formed(Struct):
+    """Text of a certain form."""
+
+    code: Code
+    codes: list[Code] | None = None
 
 
 class BodyTests(SynchronousTestCase):
@@ -127,11 +138,25 @@ class CheckTests(SynchronousTestCase):
             ({"parts": [{"name": 1}]}, "parts[0].name", "expected string, got integer"),
             ({"parts": [{"name": "long"}]}, "parts[0].name", "expected string of length <= 3"),
             ({"parts": [], "sizes": {"a": True}}, "sizes[...]", "expected integer, got boolean"),
+            ({"parts": [], "sizes": {"long": 1}}, "sizes", "expected string of length <= 3"),
             ([], "", "expected object, got array"),
         ):
             with self.assertRaises(Refusal) as caught:
                 checked(value, Whole)
             self.assertEqual((caught.exception.status, caught.exception.errors), (422, ((name, sentence),)))
+
+    def test_forms(self) -> None:
+        """Of text of a certain form it is said in words what that is, and no pattern or standard is named."""
+        words = "it has to be of another form: small letters and nothing else"
+        for value, kind, name, sentence in (
+            ({"code": "A"}, Formed, "code", words),
+            ({"code": "a", "codes": ["b", "C"]}, Formed, "codes[1]", words),
+            ("", Annotated[str, Meta(pattern="^x")], "q", "it is not of the form that it has to be of"),
+            ("soon", datetime, "q", "it has to be a time such as 2030-12-31T23:59:59Z"),
+        ):
+            with self.assertRaises(Refusal) as caught:
+                checked(value, kind, "q")
+            self.assertEqual(caught.exception.errors, ((name, sentence),))
 
     def test_arguments(self) -> None:
         """An argument is text that is read as what it is to be."""

@@ -11,8 +11,9 @@ from twisted.web.server import Request
 from iptvd.access import Shown
 from iptvd.accounts import KIND, User, to_record
 from iptvd.logins import COOKIE
+from iptvd.web.answering import AnswerResource
 from iptvd.web.credentials import is_marked, shown_by
-from iptvd.web.request import AnswerResource, send
+from iptvd.web.request import send
 from tests.doubles import Kept, admission
 from tests.web.building import Tree, understood
 

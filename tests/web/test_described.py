@@ -44,6 +44,14 @@ class DescribedTests(SynchronousTestCase):
         self.assertEqual({each.type for each in self.answer("/api/search?q=hour").results}, {"programme"})
         self.answer("/api/epg/matches")
 
+    def test_health(self) -> None:
+        """How the daemon is, is what it is described to be, in brief and at length."""
+        self.tree.watch(self.tree.shown.lineup.channels[0])
+        self.assertEqual(self.answer("/health").status, "healthy")
+        self.assertEqual(len(self.answer("/health/detailed").sessions), 1)
+        self.assertFalse(OPERATIONS["/health"].manages)
+        self.assertTrue(OPERATIONS["/health/detailed"].manages)
+
     def test_refusals(self) -> None:
         """The arguments that are described are the ones that are looked at."""
         for path, operation in OPERATIONS.items():

@@ -14,9 +14,10 @@ from twisted.web.server import Request
 from iptvd.accounts import User, to_record
 from iptvd.limits import FIRST, LONGEST, UNDER_WAY
 from iptvd.settings import Config
+from iptvd.web.answering import AnswerResource
 from iptvd.web.edges import Edges, attempt_failed, begin_attempt
 from iptvd.web.pacing import Closed, PacedChannel
-from iptvd.web.request import AnswerResource, Refusal, send
+from iptvd.web.request import Refusal, send
 from iptvd.web.site import IptvdSite
 from tests.doubles import Kept, admission
 from tests.web.building import HOME, PROXY, STRANGER, Connection, Tree, understood

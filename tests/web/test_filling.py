@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.accounts import User
+from iptvd.web.filling import PATIENCE
 from tests.doubles import join
 from tests.web.building import BASE, Answer, Connection, Later, Tree, entries, lineup_of, understood
 from tests.web.test_playlist import ALL, LIVE, RADIO, names, parsed
@@ -139,6 +140,15 @@ class UserTests(SynchronousTestCase):
         producer.resumeProducing()
         self.work.finish()
         self.assertLess(len(leaving.received()), len(whole) / 5)
+
+    def test_patience(self) -> None:
+        """A player that takes nothing of its list for a minute is let go."""
+        self.tree.shown.lineup = lineup_of(*entries(1000))
+        connection = self.slow("/~eves-token/playlist.m3u8")
+        self.tree.clock.advance(PATIENCE - 1)
+        self.assertFalse(connection.transport.disconnecting)
+        self.tree.clock.advance(1)
+        self.assertTrue(connection.transport.disconnecting)
 
     def test_leaving(self) -> None:
         """For a player that leaves while its list is filled in nothing more is done."""

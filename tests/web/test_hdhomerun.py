@@ -73,6 +73,18 @@ class DocumentTests(TunerTestCase):
         self.assertNotEqual(main["DeviceID"], news["DeviceID"])
         self.assertEqual((main["DeviceID"], again["BaseURL"]), (again["DeviceID"], "http://127.0.0.1/hdhr/all"))
 
+    def test_by_number(self) -> None:
+        """A tuner of the settings is at its number, too, and there tells of where it is by its name."""
+        for path in ("discover.json", "lineup.json", "device.xml", "lineup_status.json"):
+            by_name, by_number = self.ask(f"/hdhr/news/{path}"), self.ask(f"/1/{path}")
+            self.assertEqual((by_number.status, by_number.body), (200, by_name.body), path)
+        for path in ("/1", "/1/", "/1/nothing.json", "/1/auto", "/0/discover.json", "/2/discover.json"):
+            self.assertEqual(self.ask(path).status, 404, path)
+        client = self.stage.ask("/1/auto/v7")
+        self.stage.deliver([SECOND])
+        self.assertIn(SECOND, client.body)
+        self.assertEqual(self.ask("/1/auto/v12").headers[ERROR], "801 Unknown Channel")
+
     def test_capacity(self) -> None:
         """A tuner has as many tuners as there can be streams."""
         self.stage.hub.max_streams = 3
@@ -214,6 +226,7 @@ class UserTests(TunerTestCase):
         self.assertEqual([each["URL"] for each in lineup], [f"{base}/auto/v7", f"{base}/auto/v30"])
         again, same, _ = self.documents("/~bobs-token/hdhr/bob")
         self.assertEqual((again, same), (device, lineup))
+        self.assertEqual(self.told("/1/discover.json"), device)
         self.assertEqual(self.told("/hdhr/bob/lineup_status.json")["ScanPossible"], 1)
         scan = self.ask("/hdhr/bob/lineup.post?scan=start", "POST", ("Content-Length", "0"))
         self.assertEqual(scan.status, 200)
@@ -226,6 +239,8 @@ class UserTests(TunerTestCase):
                 (f"/{path}", (), 401),
                 (f"/hdhr/news/{path}", (), 401),
                 (f"/hdhr/bob/{path}", (afar,), 401),
+                (f"/1/{path}", (afar,), 401),
+                (f"/2/{path}", (), 401),
                 (f"/~eves-token/hdhr/bob/{path}", (), 403),
             ):
                 answer = self.ask(whole, "GET", *headers)

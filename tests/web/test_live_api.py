@@ -295,6 +295,17 @@ class HearingTests(LiveTestCase):
         self.happen()
         self.assertEqual([each.kind for each in self.told(client)], ["slots"])
 
+    def test_a_page_of_another_site(self) -> None:
+        """A page of another site that a manager looks at hears no more than anybody who may watch."""
+        self.stage.trust()
+        page = ("Origin", "http://elsewhere.test")
+        answer = self.listen("/live?types=client_connected", page).answer()
+        self.assertEqual((answer.status, answer.text), (403, "This request comes from a page of another site.\n"))
+        page_client, ours = self.listen("/live", page), self.listen("/live", ("Origin", "http://127.0.0.1"))
+        self.happen(Kind.CLIENT_CONNECTED, Kind.LIVE_EVENT_SOON)
+        self.assertEqual([each.kind for each in self.told(page_client)], ["live_event_soon"])
+        self.assertEqual([each.kind for each in self.told(ours)], ["client_connected", "live_event_soon"])
+
     def test_groups(self) -> None:
         """Who may see some groups hears of their channels alone, and of events that these show."""
         bob = User("bob", "bobs-token", groups=("News",))

@@ -113,11 +113,14 @@ class WholeTests(SynchronousTestCase):
         names = [each["operationId"] for path in self.document["paths"].values() for each in path.values()]
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(len(operations), len(names))
+        for each in (each for path in self.document["paths"].values() for each in path.values()):
+            arguments = [argument["name"] for argument in each.get("parameters", ())]
+            self.assertEqual(len(arguments), len(set(arguments)), each["operationId"])
 
     def test_where_we_are(self) -> None:
         """It says where we are as whoever asks sees us, and is for those who may watch."""
         self.assertEqual(self.document["servers"], [{"url": "http://127.0.0.1"}])
-        self.program.stage.trust(trusted_networks=())
+        self.program.stage.trust(trusted_networks=(), api_token="secret")
         self.program.problem(403, "GET", "/api/openapi.json")
 
     def test_what_is_described_is_there(self) -> None:

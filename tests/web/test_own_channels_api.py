@@ -185,6 +185,16 @@ class OwnChannelsTests(SynchronousTestCase):
         self.assertEqual(self.stage.send("POST", "/api/channels", {**PUSHED, "x": "y" * 20_000}).status, 422)
         self.assertEqual(self.names("?hidden=true"), ["One"])
 
+    def test_what_is_kept_for_others(self) -> None:
+        """What means nothing here is bounded however many times some of it is sent, also of a provider's channel."""
+        listed = self.stage.channel("One").id
+        self.add(first="x" * 9000)
+        self.stage.call("PUT", f"/api/channels/{listed}", {"first": "x" * 9000})
+        for name in ("news-1", listed):
+            path = f"/api/channels/{name}"
+            self.assertEqual(self.stage.refused("PUT", path, {"second": "x" * 9000})[0], 422)
+            self.stage.call("PUT", path, {"first": None, "second": "x" * 9000})
+
     def test_mistakes_in_changes(self) -> None:
         """A change that cannot be is refused, and the channel stays as it was."""
         added = self.add()

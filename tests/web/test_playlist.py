@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iptvd.lineup import Lineup
 from iptvd.model import ChannelKind, Entry, SourceKind
 from iptvd.protocols.m3u import M3UEntry, M3UParser
-from iptvd.web import playlist
+from iptvd.web import packing, playlist
 from iptvd.web.playlist import Filter
 from tests.web.building import BASE, HOME, PROXY, UPSTREAM, Later, Tree, entries, lineup_of, query, understood
 
@@ -309,7 +309,7 @@ class CacheTests(SynchronousTestCase):
             steps, done = self.work.waiting.pop()
             self.assertEqual(len(list(steps)), 11)
             done.callback(None)
-        with patch.object(playlist, "_PACKED_AT_ONCE", 1000):
+        with patch.object(packing, "AT_ONCE", 1000):
             connection = self.tree.begin("/playlist.m3u8", [("Accept-Encoding", "gzip")])
             steps, done = self.work.waiting.pop()
             self.assertGreater(len(list(steps)), 100)

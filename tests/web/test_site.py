@@ -19,7 +19,8 @@ from iptvd.errors import StoreError
 from iptvd.limits import FORGIVEN, LONGEST
 from iptvd.log import Fault
 from iptvd.logins import COOKIE
-from iptvd.web.request import FAULT, AnswerResource, caller_of, send
+from iptvd.web.answering import AnswerResource
+from iptvd.web.request import FAULT, caller_of, send
 from iptvd.web.site import IDLE, IptvdSite, Refused
 from tests.doubles import Kept, admission, result
 from tests.web.building import BASE, HOME, PROXY, STRANGER, Answer, Connection, Tree, understood
@@ -51,6 +52,17 @@ class HostTests(SynchronousTestCase):
         self.assertIn("allowed_hosts", answer.text)
         self.assertEqual(answer.headers["Content-Type"], "text/plain; charset=utf-8")
         self.assertIsNone(answer.headers["Access-Control-Allow-Origin"])
+
+    def test_what_it_is_called(self) -> None:
+        """Each status goes by its name, also where twisted.web does not know it."""
+        for path, host, status in (
+            ("ping", "rebound.test", b"421 Misdirected Request"),
+            ("ping", "localhost", b"200 OK"),
+            ("nothing", "localhost", b"404 Not Found"),
+        ):
+            connection = self.tree.connect()
+            connection.send(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            self.assertEqual(connection.received().partition(b"\r\n")[0], b"HTTP/1.1 " + status)
 
     def test_what_is_no_name(self) -> None:
         """A Host header that is none is refused as well, and is not repeated to anyone."""

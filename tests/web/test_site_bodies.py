@@ -8,8 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from iptvd.web import bodies
+from iptvd.web.answering import AnswerResource
 from iptvd.web.bodies import MOST
-from iptvd.web.request import AnswerResource, send
+from iptvd.web.request import send
 from tests.web.building import Answer, Tree, understood
 
 _FORM = "{b'a': [b'b'], b'group': [b'a b', b'c'], b'x': [b'']}"

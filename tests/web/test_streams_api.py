@@ -110,6 +110,7 @@ class CreatingTests(StreamsCase):
             ({**good, "headers": {"Content-Length": "canary"}}, "headers.Content-Length"),
             ({**good, "user_agent": "canary\r\n"}, "headers.User-Agent"),
             ({**good, "metadata": {"a": {"b": "canary"}}}, "metadata"),
+            ({**good, "metadata": {"canary" * 50: 1}}, "metadata"),
             ({**good, "theirs": "canary" * 5000}, ""),
         ):
             answer = self.stage.send("POST", "/streams", body)
@@ -117,6 +118,12 @@ class CreatingTests(StreamsCase):
             self.assertIn(f'"field":"{field}', answer.plain)
             self.assertNotIn("canary", answer.plain)
         self.assertEqual(self.stage.call("GET", "/streams"), {"streams": [], "total": 0})
+
+    def test_what_is_kept_for_others(self) -> None:
+        """What means nothing here is bounded however many times some of it is sent."""
+        self.create(first="x" * 9000)
+        self.assertEqual(self.stage.refused("POST", "/streams", {"url": A, "second": "x" * 9000})[0], 422)
+        self.create(first="", second="x" * 9000)
 
     def test_where_it_may_lead(self) -> None:
         """Where the settings say so, what leads into this network is refused, and seen when it is connected to."""

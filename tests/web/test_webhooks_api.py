@@ -61,6 +61,7 @@ class WebhooksApiTests(SynchronousTestCase):
         self.assertEqual(added["events"], [kind.value for kind in Kind])
         hook = self.at_work()[URL]
         self.assertEqual(evolve(hook, name="webhook-1"), Webhook("webhook-1", URL))
+        self.assertEqual(self.stage.refused("POST", "/webhooks", {"url": URL, "whatever": "x" * 20_000})[0], 422)
 
     def test_changing(self) -> None:
         """One of the same URL takes the place of the former, and keeps its secret where nothing is said of that."""

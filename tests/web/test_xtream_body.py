@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from iptvd.web import xtream_body
-from iptvd.web.filling import ANY_BASE
-from iptvd.web.xtream_body import PATIENCE, Bodies, Body, array
+from iptvd.web.filling import ANY_BASE, PATIENCE
+from iptvd.web.xtream_body import Bodies, Body, array
 from tests.doubles import result, sliced
 from tests.web.building import Later
 from tests.web.loop import Loop

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.delivery.opening import Ask, Opened
 from iptvd.delivery.session import Face
-from iptvd.kept_provider import NAME, key_of
 from iptvd.model import Source, SourceKind
 from iptvd.own_channels import KIND
 from iptvd.web.request import Refusal
 from iptvd.web.xtream_media import Asked, file_asked, past_asked
+from tests.doubles import result
 from tests.protocols.test_upstream import Tap
 from tests.protocols.tsmaking import made_film
-from tests.web.building import lineup_of
 from tests.web.loop import Client
-from tests.web.xtream_case import ENTRIES, FILM, NEWS, NOW, TOKEN, XtreamTestCase
+from tests.web.xtream_case import ENTRIES, FILM, NOW, TOKEN, XtreamTestCase
 
 SECOND = made_film(seconds=1)
 HLS = 'Two "HD" é'
@@ -183,8 +181,8 @@ class PlayTests(MediaTestCase):
     def test_of_panel(self) -> None:
         """What a panel knows by a name of its own plays under that name, else under ours."""
         self.keep()
-        own = evolve(NEWS, key=key_of(KIND, "sky 1"), name="Sky")
-        self.stage.shown.lineup = lineup_of(*ENTRIES, **{NAME: [own]})
+        sky = {"channel_id": "sky 1", "name": "Sky", "source_url": "http://origin.test/sky.m3u8"}
+        result(self.stage.admission.records.put(KIND, "sky 1", sky))
         path = f"/live/stream_{quote('sky 1')}.m3u8?token={TOKEN}"
         self.assertEqual(self.led(path), self.stage.path("Sky", "m3u8"))
         self.assertEqual(self.get(path.replace("sky", "moon")).status, 404)
