@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
@@ -84,9 +85,9 @@ class TunerDocument(AnswerResource):
         request.setHeader("Cache-Control", "no-store")
         return await self.tell(request, tuner, caller_of(request).base_url + self._prefix)
 
+    @abstractmethod
     async def tell(self, request: Request, tuner: Tuner, base_url: str) -> bytes:
         """The answer."""
-        raise NotImplementedError
 
 
 class DiscoverResource(TunerDocument):
