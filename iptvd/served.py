@@ -17,33 +17,26 @@ MOST = 10_000
 
 @define(eq=False)
 class _Sums:
-    """Sums over sessions: of those that are over, and those that go on."""
+    """Sums over sessions that are over, and how many have begun."""
 
-    bytes_over: int = 0
-    segments_over: int = 0
+    bytes: int = 0
+    segments: int = 0
     errors: int = 0
     began: int = 0
     last: float | None = None
-    sessions: dict[str, Session] = field(factory=dict)
 
-    @property
-    def bytes(self) -> int:
-        return self.bytes_over + sum(session.bytes_sent for session in self.sessions.values())
-
-    @property
-    def segments(self) -> int:
-        return self.segments_over + sum(session.segments for session in self.sessions.values())
-
-    def take(self, session: Session) -> None:
-        self.sessions[session.id] = session
-        self.began += 1
-
-    def let_go(self, session: Session, now: float) -> None:
-        del self.sessions[session.id]
-        self.bytes_over += session.bytes_sent
-        self.segments_over += session.segments
+    def add(self, session: Session, now: float) -> None:
+        self.bytes += session.bytes_sent
+        self.segments += session.segments
         self.errors += session.outcome in FAILED
         self.last = now
+
+
+@define(eq=False)
+class _OfChannel(_Sums):
+    """Those of a channel, and those of its sessions that go on."""
+
+    sessions: dict[str, Session] = field(factory=dict)
 
 
 @define
@@ -79,21 +72,24 @@ class Served:
         self.session_refused = observer.session_refused
         self._all = _Sums()
         #: By channel; those that were watched last come last.
-        self._channels: dict[int, _Sums] = {}
+        self._channels: dict[int, _OfChannel] = {}
 
     def session_started(self, session: Session) -> None:
         """It was admitted."""
         self._observer.session_started(session)
-        self._all.take(session)
-        self._of(session.channel.id).take(session)
+        sums = self._of(session.channel.id)
+        sums.sessions[session.id] = session
+        sums.began += 1
+        self._all.began += 1
 
     def session_ended(self, session: Session) -> None:
         """It has its outcome."""
         self._observer.session_ended(session)
         now, channel = self._wall(), session.channel.id
-        self._all.let_go(session, now)
         sums = self._of(channel)
-        sums.let_go(session, now)
+        del sums.sessions[session.id]
+        sums.add(session, now)
+        self._all.add(session, now)
         self._channels[channel] = self._channels.pop(channel)
         if len(self._channels) > MOST:
             oldest = next((each for each, sums in self._channels.items() if not sums.sessions), None)
@@ -129,12 +125,12 @@ class Served:
     def of(self, channel: int) -> Totals:
         """What it comes to for a channel."""
         sums = self._channels.get(channel)
-        return self._told(sums) if sums is not None else Totals()
+        return self._told(sums, sums.sessions.values()) if sums is not None else Totals()
 
     @property
     def all(self) -> Totals:
         """What it comes to for all together."""
-        return self._told(self._all)
+        return self._told(self._all, [each for sums in self._channels.values() for each in sums.sessions.values()])
 
     def forget(self, channel: int) -> None:
         """A channel is gone, and who watched it."""
@@ -142,9 +138,17 @@ class Served:
         if sums is not None and not sums.sessions:
             del self._channels[channel]
 
-    def _of(self, channel: int) -> _Sums:
-        return self._channels.setdefault(channel, _Sums())
+    def _of(self, channel: int) -> _OfChannel:
+        sums = self._channels.get(channel)
+        if sums is None:
+            sums = self._channels[channel] = _OfChannel()
+        return sums
 
-    def _told(self, sums: _Sums) -> Totals:
-        last = self._wall() if sums.sessions else sums.last
-        return Totals(sums.bytes, sums.segments, sums.errors, sums.began, last)
+    def _told(self, over: _Sums, going_on: Collection[Session]) -> Totals:
+        return Totals(
+            over.bytes + sum(session.bytes_sent for session in going_on),
+            over.segments + sum(session.segments for session in going_on),
+            over.errors,
+            over.began,
+            self._wall() if going_on else over.last,
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from sys import intern
 from typing import Any, Protocol
 
 from attrs import evolve, frozen
@@ -96,7 +97,8 @@ class Edges:
         most = self.limits.connections_per_address
         if not host or not most or self._is_proxy(host):
             return ""
-        key = neighbourhood(host)
+        # One text for all connections of an address: there may be thousands.
+        key = intern(neighbourhood(host))
         return key if self._places.enter(key, most) else None
 
     def leave(self, key: str) -> None:

@@ -8,8 +8,6 @@ kept of requests that never become whole is bounded by how many connections ther
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +21,7 @@ from iptvd.protocols.proxy_protocol import Relayed
 from iptvd.proxied import address_of
 
 if TYPE_CHECKING:
+    from iptvd.web.edges import Edges
     from iptvd.web.site import IptvdSite
 
 #: Seconds that the head of a request may take from its first byte, that a new connection has for sending that byte,
@@ -69,13 +68,13 @@ class PacedChannel(HTTPChannel):
         """The other end is gone."""
         self._in_time()
         super().connectionLost(reason)
-        self.hand_over()()
+        edges, place = self.hand_over()
+        edges.leave(place)
 
-    def hand_over(self) -> Callable[[], None]:
-        """Leave the end of the connection to somebody else, who calls this then: it is counted until then."""
-        # Without this object in it, which can go.
+    def hand_over(self) -> tuple[Edges, str]:
+        """Leave it to somebody else to tell of the connection's end: who is to be told, and with what."""
         place, self.place = self.place, ""
-        return partial(self.site.edges.leave, place)
+        return self.site.edges, place
 
     # Whose it is
 

@@ -19,17 +19,23 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.server import Request
 
+from iptvd.web.edges import Edges
 from iptvd.web.sockets import watch_over
 
 
 class _Waiting(Protocol):
     """Waits for the viewer to leave; whatever it says meanwhile is nothing to us."""
 
-    def __init__(self, left: Callable[[], None], released: Callable[[], None] | None) -> None:
+    # Thousands of them wait, and what is the same in all of them is not in each.
+    _edges: Edges | None = None
+    _place = ""
+    _gone = False
+    _patience: IDelayedCall | None = None
+
+    def __init__(self, left: Callable[[], None], counted: tuple[Edges, str] | None) -> None:
         self._left = left
-        self._released = released
-        self._gone = False
-        self._patience: IDelayedCall | None = None
+        if counted is not None:
+            self._edges, self._place = counted
 
     def expect_end(self, clock: IReactorTime, seconds: float, abort: Callable[[], None]) -> None:
         """Break the connection if it is still there after so long."""
@@ -40,8 +46,8 @@ class _Waiting(Protocol):
         self._gone = True
         if self._patience is not None and self._patience.active():
             self._patience.cancel()
-        if self._released is not None:
-            self._released()
+        if self._edges is not None:
+            self._edges.leave(self._place)
         self._left()
 
 
@@ -82,7 +88,7 @@ def take_over(request: Request, left: Callable[[], None]) -> Taken | None:
     transport = channel.transport if channel is not None else None
     if channel is None or transport is None:
         return None
-    hand_over: Callable[[], Callable[[], None]] | None = getattr(channel, "hand_over", None)
+    hand_over: Callable[[], tuple[Edges, str]] | None = getattr(channel, "hand_over", None)
     waiting = _Waiting(left, hand_over() if hand_over is not None else None)
     plain: socket.socket | None = None
     if isinstance(transport, TLSMemoryBIOProtocol):
