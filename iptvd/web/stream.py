@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote
 
 from attrs import frozen
@@ -16,10 +17,9 @@ from iptvd.delivery.clips import Card
 from iptvd.delivery.feed import NotShareable
 from iptvd.delivery.hls import HlsRelay
 from iptvd.delivery.hub import Hub
-from iptvd.delivery.opening import Ask, FoundPlaylist
+from iptvd.delivery.opening import Ask, FoundPlaylist, Opener
 from iptvd.delivery.packaged import PackagedHls
 from iptvd.delivery.patience import patiently
-from iptvd.delivery.resuming import Reopen
 from iptvd.delivery.session import Face, Session
 from iptvd.errors import LimitError, UpstreamError
 from iptvd.lineup import Lineup
@@ -265,15 +265,9 @@ class StreamResource(AnswerResource):
             raise _ended(session.reason)
         # What is made of a playlist looks after itself.
         whole = source.url and (live is None or source.kind is SourceKind.TS)
-        reopen = self._reopening(source) if whole else None
+        reopen = partial(_reopen, hub.opener, source) if whole else None
         self._faces.player.play(request, session, opened, as_live, session.end, reopen)
         return None
-
-    def _reopening(self, source: Source) -> Reopen:
-        async def reopen(headers: Headers) -> HTTPUpstream:
-            return await self._faces.hub.opener.http(source, source.url, Ask("GET", headers))
-
-        return reopen
 
     def _failed(self, session: Session, error: BaseException) -> None:
         """What a session ends with that nothing was played in."""
@@ -301,6 +295,11 @@ def _mark_of(request: Request) -> str | None:
         return None if is_marked(request) else ""
     token = (argument(request, "api_token") or argument(request, "token")) if who.manager else ""
     return f"/{MARK}{quote(token, safe='')}" if token else None
+
+
+async def _reopen(opener: Opener, source: Source, headers: Headers) -> HTTPUpstream:
+    """Ask for a source again."""
+    return await opener.http(source, source.url, Ask("GET", headers))
 
 
 def _ended(reason: str) -> Refusal:
