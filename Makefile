@@ -7,8 +7,6 @@ ARGS ?= --provider demo
 PORT ?= 8085
 SOAK_SECONDS ?= 600
 FUZZ_SECONDS ?= 60
-# Tests beside each other: one more than there are processors, because much of what they do is to wait.
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
 .PHONY: run test lint types unit soak fuzz bench clean
 
@@ -55,7 +53,7 @@ types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 unit: $(VENV)/test.stamp $(VENV)/browser.stamp
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report=term:skip-covered $(TESTS)
 	$(BIN)/python tests/pure_coverage.py
 
 # Random viewers and dying origins for ten minutes, after which nothing may be left: CONTRIBUTING.md.

@@ -240,10 +240,12 @@ def test_switched(scene: Scene) -> None:
     followed = scene.followed["Switched"]
     texts = [media for media in followed.playlists if "#EXT-X-DISCONTINUITY\n" in media.text]
     assert texts
-    before, _, after = texts[-1].text.partition("#EXT-X-DISCONTINUITY\n")
+    # The first that tells of it: a slow machine may see the source change again later.
+    first = texts[0]
+    before, _, after = first.text.partition("#EXT-X-DISCONTINUITY\n")
     assert "#EXT-X-DISCONTINUITY\n" not in after
     place = before.count("#EXTINF")
-    for path, size in zip(texts[-1].segments[place - 1 :], ((320, 180), (160, 90)), strict=False):
+    for path, size in zip(first.segments[place - 1 :], ((320, 180), (160, 90)), strict=False):
         body = followed.kept[path].body
         assert_begins_well(body)
         seen = timeline(body)
