@@ -8,28 +8,18 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from iptvd.config import load
 from iptvd.errors import ConfigError
-from iptvd.plain_settings import SETTINGS, shown
+from iptvd.plain_settings import SETTINGS
 from iptvd.settings import Config, ProviderSpec, default_state_dir
-from tests.makers import Colour, Maker, PanelSettings, finder
+from tests.makers import Maker, PanelSettings, finder
 
 _TREE = Path(__file__).parent.parent
 
 
 class ConfigTests(SynchronousTestCase):
-    def test_defaults_are_of_their_own_form(self) -> None:
-        """Every default is a value that could have been set."""
-        for setting in SETTINGS:
-            if isinstance(setting.default, attrs.Factory(list).__class__):
-                continue
-            text = shown(setting.default)
-            if text:
-                self.assertEqual(setting.form.from_text(text), setting.default, setting.name)
-
     def test_nothing_secret_in_a_repr(self) -> None:
         """A provider's settings do not come out of the settings' repr."""
         spec = ProviderSpec("panel", "panel", PanelSettings(upper="canary"))
@@ -50,12 +40,6 @@ class ConfigTests(SynchronousTestCase):
         with mock.patch.object(Path, "home", side_effect=RuntimeError), self.assertRaises(ConfigError) as caught:
             default_state_dir({})
         self.assertIn("--state-dir", caught.exception.sentence)
-
-    def test_shown(self) -> None:
-        """Values are shown as they are written."""
-        values = (True, False, (), ("a", 1), 10.0, 0.25, 31622400.0, None, "x", {"a": 1}, Colour.RED)
-        found = [shown(value) for value in values]
-        self.assertEqual(found, ["true", "false", "", "a 1", "10", "0.25", "31622400", "", "x", "a=1", "red"])
 
 
 class ExampleTests(SynchronousTestCase):

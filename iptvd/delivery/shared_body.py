@@ -355,7 +355,7 @@ class Reader(Upstream):
     # IPushProducer
 
     def pauseProducing(self) -> None:
-        """Take no more for now."""
+        """Take no more until `resumeProducing`."""
         if not self.paused and not self.ended:
             self.paused = True
             self._body.settle()

@@ -123,7 +123,7 @@ class DeviceResource(TunerDocument):
 
 
 class StatusResource(TunerDocument):
-    """``lineup_status.json``: that no channels are being looked for now; the providers see to that."""
+    """``lineup_status.json``: that no scan is under way: the providers list the channels."""
 
     async def tell(self, request: Request, tuner: Tuner, base_url: str) -> bytes:
         """See above."""
